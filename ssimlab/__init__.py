@@ -1,0 +1,29 @@
+"""SSIM as a thing to differentiate: accurate values, proved gradients, explained failures."""
+
+from . import attempts, gradient, jacobian, losses, multiscale, naive, reference, stable
+from .losses import MixedLoss, SSIMLoss, ssim_loss
+from .multiscale import ms_dissimilarity, ms_ssim
+from .stable import dissimilarity, ssim
+from .window import Window
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MixedLoss",
+    "SSIMLoss",
+    "Window",
+    "__version__",
+    "attempts",
+    "dissimilarity",
+    "gradient",
+    "jacobian",
+    "losses",
+    "ms_dissimilarity",
+    "ms_ssim",
+    "multiscale",
+    "naive",
+    "reference",
+    "ssim",
+    "ssim_loss",
+    "stable",
+]

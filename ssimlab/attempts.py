@@ -1,0 +1,139 @@
+"""The forum thread's three attempts at the gradient of SSIM, each with the reason it fails.
+
+"Analytical SSIM derivative differs from autograd computation" (PyTorch forums) compares three
+hand-made gradients with autograd. All three mistake one thing: the adjoint Wᵀ does not commute
+with multiplication by a map. They are rebuilt here from the formulas of the thread, on its data,
+to be measured. What is right in each is right where the maps are constant over the window.
+
+All compute in the dtype of the images, so that an error can be asked whether it is rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .inputs import check_arguments, needs_data_range
+from .reference import PUBLISHED_K, constants, quotients, rearranged_moments
+from .window import Window
+
+#: The thread's window: 3 x 3, Gaussian, zeros around the image.
+FORUM_WINDOW = Window(size=3, sigma=1.5, padding="zero")
+
+
+def forum_images() -> tuple[torch.Tensor, torch.Tensor]:
+    """The two 4 x 4 images of the thread, (1, 4, 4), float64, data range 1."""
+    image = [[0.2, 0.3, 0.3, 0.4], [0.5, 0.3, 0.4, 0.2], [0.2, 0.3, 0.4, 0.4], [0.5, 0.4, 0.5, 0.2]]
+    reference = [
+        [0.1, 0.2, 0.23, 0.4],
+        [0.3, 0.21, 0.43, 0.2],
+        [0.1, 0.1, 0.44, 0.14],
+        [0.3345, 0.412, 0.53, 0.132],
+    ]
+    return tuple(torch.tensor([rows], dtype=torch.float64) for rows in (image, reference))
+
+
+@needs_data_range
+def mean_luminance(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K):
+    """mean(l), the scalar that attempts 2 and 3 differentiate. Equation :eq:`eq-l-cs`."""
+    x, y, m, c = _prepare(x, y, data_range, window, k)
+    return quotients(m, c)[0].mean()
+
+
+@needs_data_range
+def pixelwise(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K):
+    """Attempt 1: the quotient rule at one pixel, as if a map pixel saw only its own image pixel.
+
+    Meant as ∂ mean(SSIM) / ∂x. Every window that covers a pixel contributes to its gradient,
+    each with its own weight; this keeps one of them and multiplies by the sum of the weights, Wᵀ1.
+    Right for a 1 x 1 window. Needs a padding that keeps the size.
+    """
+    x, y, m, c = _prepare(x, y, data_range, window, k)
+    luminance, contrast_structure = quotients(m, c)
+    b = m.mu_x**2 + m.mu_y**2 + c.c1
+    q = m.sigma_x2 + m.sigma_y2 + c.c2
+    reach = _adjoint_of_ones(x, window)
+    by_luminance = 2 * reach * (m.mu_y - luminance * m.mu_x) / b
+    by_structure = 2 * reach * ((y - m.mu_y) - contrast_structure * (x - m.mu_x)) / q
+    return (by_luminance * contrast_structure + luminance * by_structure) / luminance.numel()
+
+
+@needs_data_range
+def by_local_mean(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K):
+    """Attempt 2: the luminance differentiated by μx, and offered as its derivative by x.
+
+    Meant as ∂ mean(l) / ∂x. The quotient rule is right for ∂ mean(l) / ∂μx; what is missing is
+    the last link of the chain, μx = W x, whose adjoint is Wᵀ.
+    """
+    x, y, m, c = _prepare(x, y, data_range, window, k)
+    above, below = _luminance_parts(m, c)
+    by_mean = (2 * m.mu_y * below - above * 2 * m.mu_x) / below**2
+    return by_mean / above.numel()
+
+
+@needs_data_range
+def by_gradients_of_sums(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K):
+    """Attempt 3: the quotient rule applied to gradients of sums.
+
+    Meant as ∂ mean(l) / ∂x. The gradients of a.sum() and b.sum() have already added up what each
+    pixel does to all map pixels, 2 Wᵀμy and 2 Wᵀμx; dividing by b afterwards weights that sum,
+    and not each of its terms: Wᵀ(μy) / b stands where Wᵀ(μy / b) belongs.
+    """
+    x, y, m, c = _prepare(x, y, data_range, window, k)
+    above, below = _luminance_parts(m, c)
+    size = tuple(x.shape[-2:])
+    of_above = 2 * window.adjoint(m.mu_y, size)
+    of_below = 2 * window.adjoint(m.mu_x, size)
+    return (of_above * below - above * of_below) / below**2 / above.numel()
+
+
+@needs_data_range
+def luminance_gradient(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K):
+    """∂ mean(l) / ∂x as it should be: Wᵀ outside every pixelwise factor.
+
+    Equation :eq:`eq-luminance-gradient`.
+    """
+    x, y, m, c = _prepare(x, y, data_range, window, k)
+    above, below = _luminance_parts(m, c)
+    by_mean = (2 * m.mu_y * below - above * 2 * m.mu_x) / below**2
+    return window.adjoint(by_mean / above.numel(), tuple(x.shape[-2:]))
+
+
+def sum_of_products_as_posted(x, y, window=FORUM_WINDOW):
+    """The thread's gradient of Σ W(xy) by x: x ⊙ Wᵀ(xy). The right one is y ⊙ Wᵀ1."""
+    return x * window.adjoint(x * y, tuple(x.shape[-2:]))
+
+
+def sum_of_variances_as_posted(x, window=FORUM_WINDOW):
+    """The thread's gradient of Σ σx² by x: 2 Wᵀx - 2 μx ⊙ Wᵀ1.
+
+    The right one is 2 x ⊙ Wᵀ1 - 2 Wᵀμx: again factor and adjoint have changed places.
+    """
+    size = tuple(x.shape[-2:])
+    return 2 * window.adjoint(x, size) - 2 * window(x) * _adjoint_of_ones(x, window)
+
+
+def commutator(factor: torch.Tensor, upstream: torch.Tensor, window=FORUM_WINDOW):
+    """Wᵀ(f ⊙ u) - f ⊙ Wᵀu, the error of moving a pixelwise factor out of Wᵀ.
+
+    Equation :eq:`eq-commutator`. ``factor`` and ``upstream`` are maps, (…, H, W), of a window
+    that keeps the size.
+    """
+    size = tuple(upstream.shape[-2:])
+    return window.adjoint(factor * upstream, size) - factor * window.adjoint(upstream, size)
+
+
+def _prepare(x, y, data_range, window, k):
+    data_range, *k = check_arguments(x, y, data_range, k)
+    if window.padding == "valid" and window.size > 1:
+        raise ValueError(
+            'the attempts multiply maps by images, so they need padding="zero" or "reflect"'
+        )
+    return x, y, rearranged_moments(x, y, window), constants(data_range, k)
+
+
+def _luminance_parts(m, c):
+    return 2 * m.mu_x * m.mu_y + c.c1, m.mu_x**2 + m.mu_y**2 + c.c1
+
+
+def _adjoint_of_ones(x, window):
+    return window.adjoint(torch.ones_like(x), tuple(x.shape[-2:]))

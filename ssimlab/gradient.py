@@ -1,0 +1,140 @@
+"""The gradient of SSIM in closed form.
+
+SSIM depends on x through three local averages: μx = W x, W x² and W xy. Its gradient is therefore
+three applications of the adjoint Wᵀ, each multiplied by a pixelwise factor outside it. The
+attempts of :mod:`ssimlab.attempts` move such factors through Wᵀ.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from .inputs import check_arguments, needs_data_range, reduce
+from .reference import PUBLISHED_K, constants, moments, quotients
+from .window import Window
+
+
+class Partials(NamedTuple):
+    """Derivatives of the SSIM map by the local averages of x, each (…, H', W')."""
+
+    by_mean: torch.Tensor
+    by_mean_square: torch.Tensor
+    by_mean_product: torch.Tensor
+
+
+@needs_data_range
+def partials(x, y, *, data_range, window=Window(), k=PUBLISHED_K) -> Partials:
+    """Derivatives of S by μx = W x, by W x² and by W xy, in float64.
+
+    Equations :eq:`eq-partial-mean`, :eq:`eq-partial-square` and :eq:`eq-partial-product`.
+    Arguments and errors as :func:`ssimlab.reference.ssim`.
+    """
+    data_range, *k = check_arguments(x, y, data_range, k)
+    return _partials(x.double(), y.double(), constants(data_range, k), window)
+
+
+@needs_data_range
+def ssim_gradient(x, y, *, data_range, window=Window(), k=PUBLISHED_K, wrt="x", upstream=None):
+    """∂L/∂x, or ∂L/∂y, for L = Σ u S, in closed form.
+
+    Equation :eq:`eq-ssim-gradient`: Wᵀ g_m + 2 x ⊙ Wᵀ g_xx + y ⊙ Wᵀ g_xy. Computed in float64 and
+    differentiable itself.
+
+    Args:
+        x, y: images, (…, H, W), floating point, of one shape, dtype and device.
+        data_range: L, the span of possible pixel values, in the units of x.
+        window: the averaging window, of any padding.
+        k: (k1, k2), dimensionless.
+        wrt: "x" or "y".
+        upstream: u, a number or a tensor that broadcasts to the map, (…, H', W'); None is
+            1 / (number of map pixels), for the gradient of the mean SSIM.
+
+    Returns:
+        A tensor of the shape and dtype of x (float32 for half precision); units 1 / units of x.
+
+    Raises:
+        TypeError, ValueError: an argument is missing or cannot be used.
+
+    Source: derived in the book; compare Avanaki (2009), equations 7 and 8.
+    """
+    data_range, *k = check_arguments(x, y, data_range, k)
+    if wrt not in ("x", "y"):
+        raise ValueError(f'wrt must be "x" or "y", not {wrt!r}')
+    given, other = (x, y) if wrt == "x" else (y, x)
+    exact, other = given.double(), other.double()
+    map_size = (*x.shape[:-2], *window.output_size(x.shape[-2:]))
+    u = _upstream(upstream, map_size, exact)
+    gradient = _closed_form(exact, other, constants(data_range, k), window, u)
+    return gradient if given.dtype == torch.float64 else gradient.float()
+
+
+@needs_data_range
+def ssim(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="mean"):
+    """SSIM whose backward pass is the closed form instead of autograd's own.
+
+    Arguments, returns and errors as :func:`ssimlab.reference.ssim`. The backward pass keeps x
+    and y alone, and can be differentiated again.
+    """
+    data_range, *k = check_arguments(x, y, data_range, k, reduction)
+    values = _ClosedFormBackward.apply(x.double(), y.double(), constants(data_range, k), window)
+    return reduce(values, reduction)
+
+
+class _ClosedFormBackward(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, y, c, window):
+        luminance, contrast_structure = quotients(moments(x, y, window), c)
+        return luminance * contrast_structure
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, y, ctx.constants, ctx.window = inputs
+        ctx.save_for_backward(x, y)
+
+    @staticmethod
+    def backward(ctx, u):
+        x, y = ctx.saved_tensors
+        needs_x, needs_y, *_ = ctx.needs_input_grad
+        by_x = _closed_form(x, y, ctx.constants, ctx.window, u) if needs_x else None
+        by_y = _closed_form(y, x, ctx.constants, ctx.window, u) if needs_y else None
+        return by_x, by_y, None, None
+
+
+def _upstream(upstream, map_size, like):
+    if upstream is None:
+        count = torch.Size(map_size).numel()
+        return torch.full(map_size, 1 / count, dtype=like.dtype, device=like.device)
+    u = torch.as_tensor(upstream, dtype=like.dtype, device=like.device)
+    try:
+        return u.expand(map_size)
+    except RuntimeError as error:
+        raise ValueError(
+            f"upstream has shape {tuple(u.shape)}, which does not broadcast to the map's "
+            f"{tuple(map_size)}: give one weight for each pixel of the map"
+        ) from error
+
+
+def _partials(x, y, c, window) -> Partials:
+    m = moments(x, y, window)
+    luminance, contrast_structure = quotients(m, c)
+    b = m.mu_x**2 + m.mu_y**2 + c.c1
+    q = m.sigma_x2 + m.sigma_y2 + c.c2
+    by_mean = (
+        2 * contrast_structure * (m.mu_y - luminance * m.mu_x) / b
+        + 2 * luminance * (contrast_structure * m.mu_x - m.mu_y) / q
+    )
+    return Partials(by_mean, -luminance * contrast_structure / q, 2 * luminance / q)
+
+
+def _closed_form(x, y, c, window, u):
+    size = tuple(x.shape[-2:])
+    g_m, g_xx, g_xy = (u * partial for partial in _partials(x, y, c, window))
+    return (
+        window.adjoint(g_m, size)
+        + 2 * x * window.adjoint(g_xx, size)
+        + y * window.adjoint(g_xy, size)
+    )

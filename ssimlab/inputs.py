@@ -1,0 +1,152 @@
+"""What every public function asks of its arguments: one clear sentence for each mistake."""
+
+from __future__ import annotations
+
+import functools
+import math
+from numbers import Real
+
+import torch
+
+RANGE_ADVICE = (
+    "say how far apart the darkest and the brightest possible pixel are: "
+    "data_range=1.0 for images in [0, 1], 2.0 for [-1, 1], 255 for 8-bit values"
+)
+
+
+def needs_data_range(fn):
+    """Turn a forgotten ``data_range``, or a window of another kind, into a clear sentence."""
+
+    @functools.wraps(fn)
+    def checked(*args, **kwargs):
+        if "data_range" not in kwargs:
+            raise TypeError(f"{fn.__name__}() has no default for data_range: {RANGE_ADVICE}")
+        if "window" in kwargs:
+            check_window(kwargs["window"])
+        return fn(*args, **kwargs)
+
+    return checked
+
+
+def check_window(window: object) -> None:
+    """Refuse what is not a Window, such as its size alone."""
+    # Not isinstance: the module of Window imports this one.
+    if not hasattr(window, "taps"):
+        raise TypeError(
+            f"window must be a Window, not {type(window).__name__}: "
+            "pass ssimlab.Window(size=11, sigma=1.5), or leave it out for the published one"
+        )
+
+
+def check_number(name: str, value: object, *, positive: bool, advice: str) -> float:
+    """Return ``value`` as a float, or raise with ``advice``."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a plain number, not {value!r}: {advice}")
+    number = float(value)
+    if not math.isfinite(number) or number < 0 or (positive and number == 0):
+        kind = "a positive, finite number" if positive else "a finite number, zero or more"
+        raise ValueError(f"{name} must be {kind}, not {value!r}: {advice}")
+    return number
+
+
+def check_positive_numbers(name: str, values: object) -> tuple[float, ...]:
+    """Return ``values``, a tuple or list with at least one positive number, as floats."""
+    if not isinstance(values, (tuple, list)) or not values:
+        raise TypeError(f"{name} must be a tuple with one number for each scale, not {values!r}")
+    return tuple(
+        check_number(f"{name}[{i}]", value, positive=True, advice="give one for each scale")
+        for i, value in enumerate(values)
+    )
+
+
+def check_data_range(data_range: object) -> float:
+    """Return the data range L as a float.
+
+    A tensor is refused: a range taken from the batch depends on the other images in it and
+    would be differentiated along with them.
+    """
+    if isinstance(data_range, torch.Tensor):
+        raise TypeError(
+            "data_range must be a plain number, not a tensor: a range measured on the data makes "
+            f"one image's score depend on another's; {RANGE_ADVICE}"
+        )
+    return check_number("data_range", data_range, positive=True, advice=RANGE_ADVICE)
+
+
+def check_k(k: object) -> tuple[float, float]:
+    """Return (k1, k2) as floats; each may be zero, which removes its constant."""
+    advice = "the published values are k=(0.01, 0.03)"
+    if not isinstance(k, (tuple, list)) or len(k) != 2:
+        raise TypeError(f"k must be a pair of numbers, not {k!r}: {advice}")
+    k1, k2 = (check_number(f"k[{i}]", v, positive=False, advice=advice) for i, v in enumerate(k))
+    return k1, k2
+
+
+def check_reduction(reduction: object) -> str:
+    """Return ``reduction`` if it is known."""
+    if reduction not in ("mean", "none"):
+        raise ValueError(f'reduction must be "mean" or "none" (the map), not {reduction!r}')
+    return reduction
+
+
+def check_image(name: str, image: object) -> None:
+    """Refuse what is not a non-empty floating-point tensor of shape (…, H, W)."""
+    if not isinstance(image, torch.Tensor):
+        kind = f"{type(image).__module__}.{type(image).__name__}".removeprefix("builtins.")
+        raise TypeError(f"{name} must be a torch tensor, not {kind}: torch.as_tensor makes one")
+    if not image.is_floating_point():
+        if image.is_complex():
+            advice = f"compare {name}.real, or magnitudes"
+        elif image.dtype == torch.uint8:
+            advice = f"pass {name}.float() with data_range=255"
+        elif image.dtype == torch.bool:
+            advice = f"pass {name}.float() with data_range=1.0"
+        else:
+            advice = f"pass {name}.float() with the data_range of your integers"
+        raise TypeError(f"{name} is {image.dtype}, but SSIM needs floating-point pixels: {advice}")
+    if image.ndim < 2:
+        raise ValueError(
+            f"{name} must have shape (…, H, W), not {tuple(image.shape)}: "
+            "reshape it so that the last two dimensions are the image's rows and columns"
+        )
+    if image.numel() == 0:
+        raise ValueError(f"{name} has shape {tuple(image.shape)} and so no pixels: pass an image")
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
+    """Return ``value`` if it is one of ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {choices}, not {value!r}")
+    return value
+
+
+def check_pair(x: object, y: object, names: tuple[str, str] = ("x", "y")) -> None:
+    """Refuse two images that cannot be compared pixel by pixel."""
+    for name, image in zip(names, (x, y), strict=True):
+        check_image(name, image)
+    both = " and ".join(names)
+    if x.shape != y.shape:
+        raise ValueError(
+            f"{both} must have the same shape, not {tuple(x.shape)} and {tuple(y.shape)}: "
+            "crop, resize or expand one of them; nothing is broadcast"
+        )
+    if x.dtype != y.dtype:
+        raise TypeError(
+            f"{both} must have the same dtype, not {x.dtype} and {y.dtype}: convert one of them"
+        )
+    if x.device != y.device:
+        raise ValueError(
+            f"{both} must be on the same device, not {x.device} and {y.device}: move one of them"
+        )
+
+
+def check_arguments(x, y, data_range, k, reduction="mean") -> tuple[float, float, float]:
+    """Check what all SSIM functions share and return (L, k1, k2)."""
+    check_pair(x, y)
+    check_reduction(reduction)
+    return (check_data_range(data_range), *check_k(k))
+
+
+def reduce(values: torch.Tensor, reduction: str) -> torch.Tensor:
+    """The mean over everything, or the map itself."""
+    return values.mean() if reduction == "mean" else values
