@@ -1,0 +1,1 @@
+"""What teaches and diagnoses: pictures, explorers, checks of exercises, and tests of functions."""

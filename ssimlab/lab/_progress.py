@@ -1,0 +1,27 @@
+"""Where the code runs, and a progress bar where somebody waits for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+
+def is_static() -> bool:
+    """Whether SSIMLAB_STATIC=1 announces a book build, whose pages no kernel will answer."""
+    return os.environ.get("SSIMLAB_STATIC", "") not in ("", "0")
+
+
+def in_kernel() -> bool:
+    """Whether a Jupyter kernel runs the code."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+
+
+def progress(items: Iterable, *, desc: str, unit: str) -> Iterable:
+    """The items, with a progress bar where somebody waits for them and no page would keep it."""
+    if is_static() or not (sys.stderr.isatty() or in_kernel()):
+        return items
+    from tqdm.auto import tqdm
+
+    return tqdm(items, desc=desc, unit=unit, leave=False)

@@ -1,0 +1,200 @@
+"""The book's one figure style: white ground, few colors, scales that say what they mean.
+
+A figure is made of panels. ``photo``, ``ssim_map``, ``signed`` and ``magnitude`` turn a tensor
+into a panel with the right colors and limits, and :func:`show` sets panels side by side. Every
+function returns a closed matplotlib Figure: end a cell with it and it shows once.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+#: Okabe and Ito's colors, which color-blind readers can tell apart; black and yellow left out.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+WIDTH = 7.2  # inches: the column of the page
+
+STYLE = {
+    "figure.facecolor": "white",
+    "figure.dpi": 144,
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": "white",
+    "savefig.bbox": None,
+    "font.size": 9.5,
+    "axes.titlesize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "image.interpolation": "nearest",
+}
+
+
+@contextmanager
+def styled():
+    """Matplotlib's settings for the book; any colors or lines drawn inside follow them."""
+    import matplotlib.pyplot as plt
+    from cycler import cycler
+
+    cycle = cycler(color=COLORS) + cycler(linestyle=LINE_STYLES)
+    with plt.rc_context({**STYLE, "axes.prop_cycle": cycle}):
+        yield plt
+
+
+@dataclass(frozen=True)
+class Panel:
+    """An image to show: (H, W), or (3, H, W) in color, with its colors and their limits."""
+
+    image: torch.Tensor
+    title: str
+    colors: str
+    low: float
+    high: float
+    bar: bool = True
+
+
+def photo(image, title="", *, low=0.0, high=1.0) -> Panel:
+    """A photograph; what lies outside [low, high] shows as black or white."""
+    return Panel(_plane(image), title, "gray", low, high, bar=False)
+
+
+def ssim_map(values, title="SSIM map", *, low=0.0) -> Panel:
+    """A map of SSIM: bright where the images agree. Values below ``low`` show as the darkest."""
+    return Panel(_plane(values), title, "magma", low, 1.0)
+
+
+def signed(values, title="", *, limit=None) -> Panel:
+    """Positive red, negative blue, zero white; the scale is symmetric, and finite at zero."""
+    values = _plane(values)
+    limit = limit or _largest(values.abs())
+    return Panel(values, title, "RdBu_r", -limit, limit)
+
+
+def magnitude(values, title="", *, low=0.0, high=None) -> Panel:
+    """Quantities of one sign, dark at ``low``."""
+    values = _plane(values)
+    high = _largest(values) if high is None else high
+    return Panel(values, title, "viridis", low, high)
+
+
+def show(*panels: Panel, columns: int | None = None, width: float = WIDTH, note: str = ""):
+    """Panels in a grid, each with square pixels and its own scale beside it.
+
+    Args:
+        panels: what to show, in reading order.
+        columns: panels in a row; all of them by default.
+        width: of the figure, in inches.
+        note: a line under the figure.
+
+    Returns:
+        A matplotlib Figure. NaN and inf show in light gray.
+    """
+    columns = columns or len(panels)
+    rows = -(-len(panels) // columns)
+    tallest = max(p.image.shape[-2] / p.image.shape[-1] for p in panels)
+    height = rows * (width / columns * tallest * 0.92 + 0.32) + (0.25 if note else 0)
+    with styled() as plt:
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
+        for axis in axes.flat[len(panels) :]:
+            axis.axis("off")
+        for axis, panel in zip(axes.flat, panels, strict=False):
+            _draw(figure, axis, panel)
+        if note:
+            figure.supxlabel(note, fontsize=9)
+        plt.close(figure)
+    return figure
+
+
+def lines(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", title="", height=3.2,
+          marks=None):  # fmt: skip
+    """Curves over one axis, named in a legend; each differs in dash as well as in color.
+
+    Args:
+        x: the common abscissa, or None where each series is a pair (x, y).
+        series: name -> values.
+        xlabel, ylabel: with units.
+        xscale, yscale: matplotlib's scales, such as "log".
+        marks: name -> abscissa of thin vertical lines.
+        height: of the figure, in inches.
+    """
+    with styled() as plt:
+        figure, axis = plt.subplots(figsize=(WIDTH, height))
+        for name, values in series.items():
+            abscissa, ordinate = (x, values) if x is not None else values
+            axis.plot(_numbers(abscissa), _numbers(ordinate), label=name)
+        for name, at in (marks or {}).items():
+            axis.axvline(at, color="#777777", linewidth=1, linestyle=":")
+            axis.annotate(name, (at, 0.98), xycoords=("data", "axes fraction"), ha="right",
+                          va="top", rotation=90, fontsize=8, color="#555555")  # fmt: skip
+        axis.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale, title=title)
+        if len(series) > 1:
+            axis.legend()
+        plt.close(figure)
+    return figure
+
+
+def bars(values, *, xlabel, title="", low=None, high=None, format="{:.3f}"):
+    """One horizontal bar for each named value, with its figure at the end."""
+    with styled() as plt:
+        figure, axis = plt.subplots(figsize=(WIDTH, 0.5 + 0.34 * len(values)))
+        names, numbers = list(values), [float(v) for v in values.values()]
+        drawn = axis.barh(names, numbers, color=COLORS[0], height=0.62)
+        axis.bar_label(drawn, labels=[format.format(v) for v in numbers], padding=3, fontsize=9)
+        axis.invert_yaxis()
+        axis.grid(False, axis="y")
+        axis.set_axisbelow(True)
+        axis.set(xlabel=xlabel, title=title, xlim=(low, high))
+        axis.margins(x=0.12)
+        plt.close(figure)
+    return figure
+
+
+def _draw(figure, axis, panel):
+    image = panel.image.detach().cpu()
+    if image.ndim == 3:
+        axis.imshow(image.clamp(0, 1).movedim(0, -1).float().numpy())
+    else:
+        import matplotlib
+
+        colors = matplotlib.colormaps[panel.colors].with_extremes(bad="#cccccc")
+        finite = torch.where(torch.isfinite(image), image, torch.nan).double().numpy()
+        drawn = axis.imshow(finite, cmap=colors, vmin=panel.low, vmax=panel.high)
+        if panel.bar:
+            bar = figure.colorbar(drawn, ax=axis, shrink=0.8, pad=0.02)
+            bar.outline.set_visible(False)
+            bar.ax.tick_params(labelsize=7.5, length=2)
+            bar.ax.yaxis.get_offset_text().set_fontsize(7.5)
+    axis.set_title(panel.title)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(False)
+    for spine in axis.spines.values():
+        spine.set_visible(panel.bar)
+        spine.set_color("#cccccc")
+
+
+def _plane(image):
+    """Drop leading dimensions of size one; refuse a batch."""
+    image = torch.as_tensor(image)
+    plane = image.reshape(image.shape[-2:]) if image[..., 0, 0].numel() == 1 else image
+    if plane.ndim not in (2, 3) or (plane.ndim == 3 and plane.shape[0] != 3):
+        raise ValueError(
+            f"one image at a time, (H, W) or (3, H, W), not {tuple(image.shape)}: index the batch"
+        )
+    return plane
+
+
+def _largest(values):
+    """The largest finite value, or 1 where there is none above zero."""
+    finite = values[torch.isfinite(values)]
+    return (finite.max().item() if finite.numel() else 0) or 1.0
+
+
+def _numbers(values):
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
