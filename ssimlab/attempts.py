@@ -1,11 +1,15 @@
 """The forum thread's three attempts at the gradient of SSIM, each with the reason it fails.
 
 "Analytical SSIM derivative differs from autograd computation" (PyTorch forums) compares three
-hand-made gradients with autograd. All three mistake one thing: the adjoint Wᵀ does not commute
-with multiplication by a map. They are rebuilt here from the formulas of the thread, on its data,
-to be measured. What is right in each is right where the maps are constant over the window.
+hand-made gradients with autograd. All three go wrong at the adjoint Wᵀ, which is left out, or
+moved past a map that it does not commute with. They are rebuilt here from the formulas of the
+thread, on its data, to be measured. What is right in each is right where the maps are constant
+over the window.
 
 All compute in the dtype of the images, so that an error can be asked whether it is rounding.
+Those with a ``data_range`` take the arguments of :func:`ssimlab.reference.ssim`, but for
+``reduction`` and with a padding that keeps the size, and raise its errors. Gradients have the shape
+and the dtype of x.
 """
 
 from __future__ import annotations

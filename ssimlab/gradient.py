@@ -75,7 +75,8 @@ def ssim(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="mean"):
     """SSIM whose backward pass is the closed form instead of autograd's own.
 
     Arguments, returns and errors as :func:`ssimlab.reference.ssim`. The backward pass keeps x
-    and y alone, and can be differentiated again.
+    and y alone, and can be differentiated again in reverse mode. Forward mode (``torch.func.jvp``,
+    ``jacfwd``, ``hessian``) raises NotImplementedError: use :func:`ssimlab.ssim` for it.
     """
     data_range, *k = check_arguments(x, y, data_range, k, reduction)
     values = _ClosedFormBackward.apply(x.double(), y.double(), constants(data_range, k), window)

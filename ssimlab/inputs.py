@@ -20,6 +20,11 @@ def needs_data_range(fn):
     @functools.wraps(fn)
     def checked(*args, **kwargs):
         if "data_range" not in kwargs:
+            if len(args) > 2:
+                raise TypeError(
+                    f"{fn.__name__}() takes two images, and all else by name: "
+                    f"write {fn.__name__}(x, y, data_range=1.0)"
+                )
             raise TypeError(f"{fn.__name__}() has no default for data_range: {RANGE_ADVICE}")
         if "window" in kwargs:
             check_window(kwargs["window"])
@@ -28,12 +33,12 @@ def needs_data_range(fn):
     return checked
 
 
-def check_window(window: object) -> None:
+def check_window(window: object, name: str = "window") -> None:
     """Refuse what is not a Window, such as its size alone."""
     # Not isinstance: the module of Window imports this one.
     if not hasattr(window, "taps"):
         raise TypeError(
-            f"window must be a Window, not {type(window).__name__}: "
+            f"{name} must be a Window, not {type(window).__name__}: "
             "pass ssimlab.Window(size=11, sigma=1.5), or leave it out for the published one"
         )
 
@@ -104,6 +109,11 @@ def check_image(name: str, image: object) -> None:
         else:
             advice = f"pass {name}.float() with the data_range of your integers"
         raise TypeError(f"{name} is {image.dtype}, but SSIM needs floating-point pixels: {advice}")
+    if image.layout is not torch.strided:
+        raise TypeError(
+            f"{name} is stored as {image.layout}, but SSIM needs every pixel: "
+            f"pass {name}.to_dense()"
+        )
     if image.ndim < 2:
         raise ValueError(
             f"{name} must have shape (…, H, W), not {tuple(image.shape)}: "

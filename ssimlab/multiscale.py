@@ -21,6 +21,7 @@ from .inputs import (
     check_arguments,
     check_choice,
     check_positive_numbers,
+    check_window,
     needs_data_range,
     reduce,
 )
@@ -95,10 +96,10 @@ def ms_dissimilarity(
     """
     data_range, *k = check_arguments(x, y, data_range, k, reduction)
     check_choice("normalize", normalize, tuple(NORMALIZATIONS))
-    last_window = last_window or window
+    last_window = window if last_window is None else last_window
     weights = _check_scales(x, weights, odd, joint_channels, window, last_window)
     stack, data_range = difference_stack(x, y, data_range)
-    c = constants(data_range, k)
+    c = constants(data_range, k, stack.dtype)
     parts, means = (stack,), []
     for _ in weights[:-1]:
         f = factors(parts, window, c)
@@ -172,7 +173,7 @@ def reference_ms_ssim(
     """
     data_range, *k = check_arguments(x, y, data_range, k, reduction)
     check_choice("normalize", normalize, tuple(NORMALIZATIONS))
-    last_window = last_window or window
+    last_window = window if last_window is None else last_window
     weights = _check_scales(x, weights, odd, joint_channels, window, last_window)
     x, y, c = x.double(), y.double(), constants(data_range, k)
     means = []
@@ -221,7 +222,7 @@ def scale_space_dissimilarity(
     data_range, *k = check_arguments(x, y, data_range, k, reduction)
     windows = [Window(size, sigma, padding) for sigma in check_positive_numbers("sigmas", sigmas)]
     stack, data_range = difference_stack(x, y, data_range)
-    c = constants(data_range, k)
+    c = constants(data_range, k, stack.dtype)
     unlike, like = 0.0, 1.0
     for window in windows:
         f = factors((stack,), window, c)
@@ -382,6 +383,7 @@ def _column(weights, like):
 
 def _check_scales(x, weights, odd, joint_channels, window, last_window) -> tuple[float, ...]:
     """Check what MS-SSIM adds to the arguments of SSIM, and return the weights as floats."""
+    check_window(last_window, "last_window")
     weights = check_positive_numbers("weights", weights)
     check_choice("odd", odd, ODD)
     if joint_channels and x.ndim < 3:

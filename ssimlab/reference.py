@@ -11,8 +11,6 @@ Every function takes any floating dtype, computes in float64 and returns float64
 
 from __future__ import annotations
 
-import math
-import sys
 from typing import NamedTuple
 
 import torch
@@ -41,16 +39,20 @@ class Constants(NamedTuple):
     c2: float
 
 
-def constants(data_range: float, k: tuple[float, float] = PUBLISHED_K) -> Constants:
+def constants(
+    data_range: float, k: tuple[float, float] = PUBLISHED_K, dtype: torch.dtype = torch.float64
+) -> Constants:
     """The two constants of SSIM. Equation :eq:`eq-constants`.
 
-    Raises ValueError where a square leaves the range of float64.
+    Raises ValueError where a square leaves the range of ``dtype``, in which they will be used.
     """
+    limits = torch.finfo(dtype)
     c = Constants(*((ki * data_range) * (ki * data_range) for ki in k))
-    if any(ki > 0 and not sys.float_info.min <= ci < math.inf for ki, ci in zip(k, c, strict=True)):
+    if any(ki > 0 and not limits.tiny <= ci <= limits.max for ki, ci in zip(k, c, strict=True)):
         raise ValueError(
             f"data_range {data_range!r} with k={tuple(k)} gives the constants {tuple(c)}, outside "
-            "the range of float64: rescale the images"
+            f"the range of {str(dtype).removeprefix('torch.')}: rescale the images, or choose "
+            "another k"
         )
     return c
 

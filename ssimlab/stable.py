@@ -48,7 +48,8 @@ def dissimilarity(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction
     """
     data_range, *k = check_arguments(x, y, data_range, k, reduction)
     stack, data_range = difference_stack(x, y, data_range)
-    return reduce(dissimilarity_map((stack,), window, constants(data_range, k)), reduction)
+    c = constants(data_range, k, stack.dtype)
+    return reduce(dissimilarity_map((stack,), window, c), reduction)
 
 
 @needs_data_range

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 import torch.nn.functional as F
@@ -43,8 +43,10 @@ class Window:
     taps: tuple[float, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        if isinstance(self.size, bool) or not isinstance(self.size, int):
+        if isinstance(self.size, bool) or not isinstance(self.size, Integral):
             raise TypeError(f"window size must be an odd whole number, not {self.size!r}")
+        # NumPy's numbers become Python's: equal windows then print and serialize alike.
+        object.__setattr__(self, "size", int(self.size))
         if self.size < 1 or self.size % 2 == 0:
             raise ValueError(
                 f"window size must be odd and positive, not {self.size}: "
@@ -58,6 +60,7 @@ class Window:
                     f"sigma must be positive and finite, not {self.sigma!r}: "
                     "sigma=None is the uniform window"
                 )
+            object.__setattr__(self, "sigma", float(self.sigma))
         if self.padding not in PADDINGS:
             raise ValueError(f"padding must be one of {PADDINGS}, not {self.padding!r}")
         object.__setattr__(self, "taps", _taps(self.size, self.sigma))
@@ -81,8 +84,9 @@ class Window:
 
     def check_fits(self, size: tuple[int, int]) -> None:
         """Raise ValueError if an image of ``size`` = (H, W) is too small for the window."""
-        if len(size) != 2:
-            raise ValueError(f"size must be (H, W), not {tuple(size)}: pass x.shape[-2:]")
+        given = tuple(size) if isinstance(size, (tuple, list)) else size
+        if not isinstance(given, tuple) or len(given) != 2:
+            raise ValueError(f"size must be (H, W), not {given!r}: pass x.shape[-2:]")
         height, width = size
         if min(height, width) < (least := self.least_size):
             raise ValueError(
@@ -168,7 +172,7 @@ def _correlate(x: torch.Tensor, taps: tuple[float, ...], dim: int) -> torch.Tens
     """
     count = x.shape[dim] - len(taps) + 1
     total = x.narrow(dim, 0, count) * taps[0]
-    for k, tap in enumerate(taps[1:], start=1):
+    for k, tap in enumerate(taps[1:], 1):  # by place: torch 2.4 compiles no keyword here
         total = torch.add(total, x.narrow(dim, k, count), alpha=tap)
     return total
 

@@ -86,3 +86,20 @@ def test_lines_differ_in_dash_as_well_as_in_color():
 def test_bars_print_their_values():
     figure = figures.bars({"one": torch.tensor(0.25), "two": 1.0}, xlabel="SSIM")
     assert {text.get_text() for text in figure.axes[0].texts} == {"0.250", "1.000"}
+
+
+def test_a_color_photograph_is_shown_between_its_limits():
+    image = torch.tensor([-10.0, 0.0, 127.5, 255.0, 300.0]).expand(3, 2, 5)
+    drawn = figures.show(figures.photo(image, high=255)).axes[0].get_images()[0].get_array()
+    assert drawn[0, :, 0].tolist() == [0, 0, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize("panel", [figures.ssim_map, figures.signed, figures.magnitude])
+@pytest.mark.parametrize("shape", [(3, 8, 8), (8,), (2, 8, 8)])
+def test_what_is_no_plane_has_no_color_scale(panel, shape):
+    with pytest.raises(ValueError, match=r"one image at a time, \(H, W\), not"):
+        panel(torch.rand(shape))
+
+
+def test_a_limit_is_taken_as_it_is_given():
+    assert figures.signed(torch.ones(2, 2), limit=0.5).high == 0.5

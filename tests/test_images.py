@@ -70,3 +70,8 @@ def test_an_undistorted_image_cannot_be_scaled():
     image = torch.rand(8, 8)
     with pytest.raises(ValueError, match="distorted equals image"):
         images.at_mse(image, image, 0.1)
+
+
+def test_images_of_different_shapes_have_no_squared_error():
+    with pytest.raises(ValueError, match="nothing is broadcast"):
+        images.mse(torch.rand(8, 8), torch.rand(3, 8, 8))

@@ -68,6 +68,13 @@ def test_a_forgotten_data_range_is_asked_for(fn):
 
 
 @by_function
+def test_a_data_range_without_its_name_is_asked_to_be_named(fn):
+    message = f"all else by name: write {fn.__name__}(x, y, data_range=1.0)"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        fn(GOOD, GOOD, 1.0)
+
+
+@by_function
 @pytest.mark.parametrize(
     ("data_range", "error", "message"),
     [
@@ -97,6 +104,7 @@ def test_a_data_range_that_is_no_range_is_refused(fn, data_range, error, message
         (torch.zeros(12, 12, dtype=torch.int64), "pass {}.float() with the data_range of your"),
         (torch.zeros(12, 12, dtype=torch.int16), "{} is torch.int16, but SSIM needs floating"),
         (torch.zeros(12, 12, dtype=torch.complex64), "compare {}.real, or magnitudes"),
+        (GOOD.to_sparse(), "{} is stored as torch.sparse_coo, but SSIM needs every pixel"),
         (np.zeros((12, 12)), "{} must be a torch tensor, not numpy.ndarray: torch.as_tensor"),
         ([[0.0] * 12] * 12, "{} must be a torch tensor, not list: torch.as_tensor makes one"),
         (None, "{} must be a torch tensor, not NoneType"),
@@ -203,3 +211,11 @@ def test_the_images_are_left_as_they_were(fn):
 def test_the_names_to_use_are_the_stable_ones():
     assert ssimlab.ssim is stable.ssim
     assert ssimlab.dissimilarity is stable.dissimilarity
+
+
+@pytest.mark.parametrize("k", [(1e20, 0.03), (1e-25, 1e-25)])
+def test_constants_that_float32_cannot_hold_are_refused(k):
+    black = torch.zeros(16, 16)
+    with pytest.raises(ValueError, match="outside the range of float32"):
+        ssimlab.dissimilarity(black, black, data_range=1.0, k=k)
+    assert ssimlab.ssim(black.double(), black.double(), data_range=1.0, k=k) == 1

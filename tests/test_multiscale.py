@@ -526,3 +526,10 @@ def test_torch_compile_captures_ms_ssim_whole():
     x, y = small_pair(1)
     compiled = torch.compile(two_scales, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(gradient(compiled, x, y), gradient(two_scales, x, y))
+
+
+@pytest.mark.parametrize("wrong", [0, 5, {}])
+def test_a_last_window_that_is_none_of_ours_is_refused(wrong):
+    x = torch.rand(176, 176)
+    with pytest.raises(TypeError, match="last_window must be a Window, not"):
+        ms_ssim(x, x, data_range=1.0, last_window=wrong)

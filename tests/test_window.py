@@ -201,3 +201,16 @@ def test_the_window_refuses_integers_and_vectors():
         Window()(torch.zeros(16, 16, dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"x must have shape \(…, H, W\), not \(16,\)"):
         Window()(torch.zeros(16))
+
+
+def test_numbers_of_numpy_become_numbers_of_python():
+    window = Window(np.int64(5), np.float32(1.5))
+    assert window == Window(5)
+    assert (type(window.size), type(window.sigma)) == (int, float)
+    assert window.taps == Window(5).taps
+
+
+@pytest.mark.parametrize("size", [16, None, (16,)])
+def test_a_size_that_is_no_pair_is_refused(size):
+    with pytest.raises(ValueError, match=r"size must be \(H, W\), not"):
+        Window(3).adjoint(torch.ones(14, 14), size)

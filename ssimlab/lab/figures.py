@@ -61,7 +61,7 @@ class Panel:
 
 def photo(image, title="", *, low=0.0, high=1.0) -> Panel:
     """A photograph; what lies outside [low, high] shows as black or white."""
-    return Panel(_plane(image), title, "gray", low, high, bar=False)
+    return Panel(_plane(image, color=True), title, "gray", low, high, bar=False)
 
 
 def ssim_map(values, title="SSIM map", *, low=0.0) -> Panel:
@@ -72,7 +72,7 @@ def ssim_map(values, title="SSIM map", *, low=0.0) -> Panel:
 def signed(values, title="", *, limit=None) -> Panel:
     """Positive red, negative blue, zero white; the scale is symmetric, and finite at zero."""
     values = _plane(values)
-    limit = limit or _largest(values.abs())
+    limit = _largest(values.abs()) if limit is None else limit
     return Panel(values, title, "RdBu_r", -limit, limit)
 
 
@@ -158,7 +158,9 @@ def bars(values, *, xlabel, title="", low=None, high=None, format="{:.3f}"):
 def _draw(figure, axis, panel):
     image = panel.image.detach().cpu()
     if image.ndim == 3:
-        axis.imshow(image.clamp(0, 1).movedim(0, -1).float().numpy())
+        # Unlike a gray image, imshow takes a color one as it is, between 0 and 1.
+        level = ((image.double() - panel.low) / (panel.high - panel.low)).clamp(0, 1)
+        axis.imshow(level.movedim(0, -1).numpy())
     else:
         import matplotlib
 
@@ -179,13 +181,16 @@ def _draw(figure, axis, panel):
         spine.set_color("#cccccc")
 
 
-def _plane(image):
-    """Drop leading dimensions of size one; refuse a batch."""
+def _plane(image, *, color=False):
+    """Drop leading dimensions of size one; refuse a batch, and channels where no colors are."""
     image = torch.as_tensor(image)
-    plane = image.reshape(image.shape[-2:]) if image[..., 0, 0].numel() == 1 else image
-    if plane.ndim not in (2, 3) or (plane.ndim == 3 and plane.shape[0] != 3):
+    plane = image
+    while plane.ndim > 2 and plane.shape[0] == 1:
+        plane = plane[0]
+    if plane.ndim != 2 and not (color and plane.ndim == 3 and plane.shape[0] == 3):
+        wanted = "(H, W) or (3, H, W)" if color else "(H, W)"
         raise ValueError(
-            f"one image at a time, (H, W) or (3, H, W), not {tuple(image.shape)}: index the batch"
+            f"one image at a time, {wanted}, not {tuple(image.shape)}: index the batch or a channel"
         )
     return plane
 

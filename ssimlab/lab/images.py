@@ -61,7 +61,16 @@ def photo(name="camera", *, size=None, color=False, dtype=torch.float64) -> torc
 
 
 def mse(x: torch.Tensor, y: torch.Tensor) -> float:
-    """Mean squared error of two images, in squared units of their pixels, summed in float64."""
+    """Mean squared error of two images, in squared units of their pixels, summed in float64.
+
+    Raises:
+        ValueError: the images have different shapes.
+    """
+    if x.shape != y.shape:
+        raise ValueError(
+            f"x and y must have the same shape, not {tuple(x.shape)} and {tuple(y.shape)}: "
+            "crop, resize or expand one of them; nothing is broadcast"
+        )
     return (x.double() - y.double()).square().mean().item()
 
 
@@ -103,7 +112,10 @@ def salt_and_pepper(image: torch.Tensor, share: float = 0.02, seed: int = 0) -> 
 
 
 def blur(image: torch.Tensor, sigma: float = 4.0) -> torch.Tensor:
-    """A Gaussian blur of ``sigma`` pixels, mirrored at the border."""
+    """A Gaussian blur of ``sigma`` pixels, mirrored at the border.
+
+    The window ends at four standard deviations, or where the mirrored image does.
+    """
     reach = min(math.ceil(4 * sigma), min(image.shape[-2:]) - 1)
     return Window(2 * reach + 1, sigma, "reflect")(image)
 
@@ -125,7 +137,7 @@ def block_code(image: torch.Tensor, step: float = 0.8, block: int = 8) -> torch.
     return (basis.T @ kept @ basis).transpose(-3, -2).reshape(image.shape)
 
 
-#: The distortions that chapter 1 compares, by the name that its figures print.
+#: The distortions that the book compares at one squared error, by the name that figures print.
 DISTORTIONS = {
     "brighter": brighten,
     "more contrast": stretch_contrast,

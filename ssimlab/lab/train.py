@@ -7,6 +7,7 @@ whatever their losses. The crops and the noise are drawn on the CPU, on every de
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass, field
 
 import torch
@@ -36,6 +37,7 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.noise[-1].bias)
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
+        """The denoised images, (N, 1, H, W) like ``noisy``."""
         return noisy - self.noise(noisy)
 
 
@@ -54,7 +56,7 @@ class Crops:
     """
 
     def __init__(self, names, *, side=40, batch=4, noise=0.1, lift=0.3, seed=0, size=256):
-        self.photos = [images.photo(name, size=size, dtype=torch.float32) for name in names]
+        self.photos = [_photo(name, size) for name in names]
         self.side, self.batch, self.noise = side, batch, noise
         self.lift, self.seed = lift, seed
 
@@ -74,6 +76,11 @@ class Crops:
         darker, up = torch.rand(2, generator=generator)
         crop = photo[None, top : top + self.side, left : left + self.side]
         return (1 - self.lift * darker) * crop + self.lift * darker * up
+
+
+@functools.cache
+def _photo(name, size):
+    return images.photo(name, size=size, dtype=torch.float32)
 
 
 @dataclass
@@ -126,6 +133,16 @@ def train(
     """
     if clip is not None:
         clip = check_number("clip", clip, positive=True, advice="or None, for no clipping")
+    threads = torch.get_num_threads()
+    # Tensors as small as these lose more by waiting for a second thread than they gain.
+    torch.set_num_threads(1)
+    try:
+        return _train(loss, crops, steps, rate, clip, keep_every, seed, device, name)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(loss, crops, steps, rate, clip, keep_every, seed, device, name) -> Run:
     torch.manual_seed(seed)
     model = Denoiser().to(device)
     run = Run(model, weights={0: copy.deepcopy(model.state_dict())})

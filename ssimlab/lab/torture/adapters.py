@@ -218,4 +218,4 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
 }
 
 #: The libraries of the page "Library × failure".
-LIBRARIES = ("kornia", "kornia_loss", "torchmetrics", "pytorch_msssim", "skimage", "ssimlab")
+LIBRARIES = ("ssimlab", "kornia", "kornia_loss", "torchmetrics", "pytorch_msssim", "skimage")
