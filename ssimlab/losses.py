@@ -1,6 +1,6 @@
 """Losses to train with: DSSIM, its mixtures with L1, and two drop-in replacements.
 
-All are built on the centred difference form of :mod:`ssimlab.stable`. None clamps, none adds an
+All are built on the centered difference form of :mod:`ssimlab.stable`. None clamps, none adds an
 eps, and each is exactly zero, with a gradient of exactly zero, for identical images.
 
 Two training scripts need one other import line each::
@@ -118,7 +118,9 @@ def _check_kornia_arguments(window_size, max_val, eps, reduction, padding):
             stacklevel=3,
         )
     check_choice("reduction", reduction, KORNIA_REDUCTIONS)
-    padding = check_choice("padding", str(padding).lower(), tuple(KORNIA_PADDINGS))
+    if isinstance(padding, str):
+        padding = padding.lower()
+    check_choice("padding", padding, tuple(KORNIA_PADDINGS))
     return max_val, Window(window_size, padding=KORNIA_PADDINGS[padding])
 
 
@@ -153,6 +155,8 @@ class MixedLoss(nn.Module):
             raise ValueError(f"alpha must be at most 1, not {alpha!r}: it is a share, 0 to 1")
         if not (l1_window is None or isinstance(l1_window, Window)):
             raise TypeError(f"l1_window must be a ssimlab.Window or None, not {l1_window!r}")
+        if options.get("reduction", "mean") != "mean":
+            raise ValueError("a mixture is a scalar: leave out reduction")
         self.dissimilarity = dissimilarity
         self.data_range = check_data_range(data_range)
         self.l1_window = l1_window
@@ -166,7 +170,7 @@ class MixedLoss(nn.Module):
 
         MS-SSIM is that of :func:`ssimlab.multiscale.scale_space_dissimilarity`, whose arguments
         ``sigmas``, ``size`` and ``padding`` are; G_M is its coarsest window. Published for a patch
-        at a time, evaluated at its centre; this is the mean over all patches of the image.
+        at a time, evaluated at its center; this is the mean over all patches of the image.
 
         The paper gives α = 0.84. The code that the authors released has 0.025 as its default.
 

@@ -1,4 +1,4 @@
-"""SSIM in the centred difference form: accurate in float32 for any offset, contrast and pair.
+"""SSIM in the centered difference form: accurate in float32 for any offset, contrast and pair.
 
 With d = x - y the two quotients of SSIM are 1 - a and 1 - b, where
 
@@ -101,7 +101,7 @@ def factors(parts, window: Window, c: Constants) -> Factors:
         window: the averaging window.
         c: the constants, in squared units of the stack.
     """
-    (mu_x, mu_y, mu_d), (var_x, var_y, var_d), cov_xy = centred_moments(parts, window)
+    (mu_x, mu_y, mu_d), (var_x, var_y, var_d), cov_xy = centered_moments(parts, window)
     of_means, of_variances = mu_x**2 + mu_y**2 + c.c1, var_x + var_y + c.c2
     return Factors(
         mu_d**2 / of_means,
@@ -117,20 +117,20 @@ def dissimilarity_map(parts, window: Window, c: Constants) -> torch.Tensor:
     return torch.where(f.alike, f.a + f.b - f.a * f.b, 1 - f.luminance * f.contrast_structure)
 
 
-def centred_moments(parts, window: Window):
+def centered_moments(parts, window: Window):
     """Local moments of the stack (x, y, x - y), (3, …, H, W), given as a sum of ``parts``.
 
     Equation :eq:`eq-total-variance`. First along the rows, then along the columns: the variance
     of a window is the mean of its rows' variances plus the variance of its rows' means, and so is
-    the covariance. Each pass works on differences from the window's centre pixel.
+    the covariance. Each pass works on differences from the window's center pixel.
 
     Returns the means and the variances, each (3, …, H', W'), and the covariance of x and y.
     """
     means = sum(window(part) for part in parts)
     parts = [window.pad(part) for part in parts]
     offset, *within = _pass(parts, None, window, dim=-1)
-    centres = [part.narrow(-1, window.radius, offset.shape[-1]) for part in parts]
-    _, variances, covariance = _pass((*centres, offset), within, window, dim=-2)
+    centers = [part.narrow(-1, window.radius, offset.shape[-1]) for part in parts]
+    _, variances, covariance = _pass((*centers, offset), within, window, dim=-2)
     return means, variances, covariance
 
 
@@ -139,21 +139,21 @@ def _pass(parts, within, window, dim):
 
     The parts, an image and small corrections to it, are differenced one by one: their sum would
     round the corrections away. ``within`` are the variances and the covariance of the pass before.
-    Returns the mean minus the centre, the variances and the covariance.
+    Returns the mean minus the center, the variances and the covariance.
     """
     count = parts[0].shape[dim] - window.size + 1
-    centres = [part.narrow(dim, window.radius, count) for part in parts]
+    centers = [part.narrow(dim, window.radius, count) for part in parts]
 
     def difference(tap):
         total, *rest = (
-            part.narrow(dim, tap, count) - centre
-            for part, centre in zip(parts, centres, strict=True)
+            part.narrow(dim, tap, count) - center
+            for part, center in zip(parts, centers, strict=True)
         )
         for part in rest:
             total.add_(part)
         return total
 
-    shift = torch.zeros_like(centres[0])
+    shift = torch.zeros_like(centers[0])
     for tap, weight in enumerate(window.taps):
         if tap != window.radius:
             shift.add_(difference(tap), alpha=weight)

@@ -50,7 +50,7 @@ class Window:
         if self.size < 1 or self.size % 2 == 0:
             raise ValueError(
                 f"window size must be odd and positive, not {self.size}: "
-                "an even window has no centre pixel"
+                "an even window has no center pixel"
             )
         if self.sigma is not None:
             if isinstance(self.sigma, bool) or not isinstance(self.sigma, Real):
@@ -67,7 +67,7 @@ class Window:
 
     @property
     def radius(self) -> int:
-        """Pixels on either side of the centre."""
+        """Pixels on either side of the center."""
         return self.size // 2
 
     @property

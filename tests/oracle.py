@@ -102,7 +102,7 @@ def _weights(size, sigma):
 def _windows_along(count, size, padding):
     """For each window of one dimension, the indices that it covers; None is a zero outside."""
     radius = size // 2
-    centres = range(radius, count - radius) if padding == "valid" else range(count)
+    centers = range(radius, count - radius) if padding == "valid" else range(count)
 
     def index(i):
         if 0 <= i < count:
@@ -111,7 +111,7 @@ def _windows_along(count, size, padding):
             return None
         return -i if i < 0 else 2 * (count - 1) - i
 
-    return [[index(i) for i in range(c - radius, c + radius + 1)] for c in centres]
+    return [[index(i) for i in range(c - radius, c + radius + 1)] for c in centers]
 
 
 def _ssim_of_window(x, y, rows, columns, weights, c1, c2):

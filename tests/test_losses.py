@@ -492,3 +492,13 @@ def test_modules_carry_no_state_and_can_be_copied(module):
     for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
         assert torch.equal(twin(x, y), module(x, y))
         assert repr(twin) == repr(module)
+
+
+def test_a_mixture_refuses_to_be_a_map():
+    with pytest.raises(ValueError, match="a mixture is a scalar: leave out reduction"):
+        MixedLoss(dissimilarity, 0.2, data_range=1.0, reduction="none")
+
+
+def test_a_padding_that_is_no_word_is_refused_as_given():
+    with pytest.raises(ValueError, match="not None"):
+        SSIMLoss(11, padding=None)

@@ -90,7 +90,7 @@ def test_steps(window, high, noise):
         "shifted": x.roll(1, 1),
         "upside down": x.flip(1),
         "blurred": (x + x.roll(1, 1)) / 2,
-        "grey": torch.full_like(x, high / 2),
+        "gray": torch.full_like(x, high / 2),
         "dark": torch.full_like(x, 0.3),
     }
     for y in others.values():
@@ -100,7 +100,7 @@ def test_steps(window, high, noise):
 @pytest.mark.parametrize("window", [Window(), Window(7, None)], ids=str)
 @pytest.mark.parametrize("offset", [0, 1, 1e3, 1e6])
 @pytest.mark.parametrize("spike", [1, 1e3, 1e6])
-def test_outliers_at_the_centre_of_a_window(window, offset, spike):
+def test_outliers_at_the_center_of_a_window(window, offset, spike):
     for where in ("x", "y", "both"):
         x, y = random_pair(32, 31, offset=offset, contrast=0.1)
         for image, name in ((x, "x"), (y, "y")):

@@ -147,7 +147,7 @@ def test_a_window_is_frozen_and_can_be_compared_and_hashed():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"size": 10}, ValueError, "odd and positive, not 10: an even window has no centre pixel"),
+        ({"size": 10}, ValueError, "odd and positive, not 10: an even window has no center pixel"),
         ({"size": 0}, ValueError, "odd and positive, not 0"),
         ({"size": -3}, ValueError, "odd and positive, not -3"),
         ({"size": 11.0}, TypeError, "odd whole number, not 11.0"),

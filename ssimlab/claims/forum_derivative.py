@@ -132,17 +132,9 @@ def gradient_of_mean_of_mu():
 
 def _luminance_attempt(x, y):
     """The thread's third attempt in the dtype of x, and autograd's answer in the same dtype."""
-    size, c1 = tuple(x.shape[-2:]), reference.constants(1.0).c1
-
-    def parts(z):
-        mu_x, mu_y = FORUM_WINDOW(z), FORUM_WINDOW(y)
-        return mu_x, mu_y, 2 * mu_x * mu_y + c1, mu_x**2 + mu_y**2 + c1
-
-    mu_x, mu_y, a, b = parts(x)
-    true = value_and_gradient(lambda z: (parts(z)[2] / parts(z)[3]).mean(), x)[1]
-    d_a, d_b = (2 * FORUM_WINDOW.adjoint(mu, size) for mu in (mu_y, mu_x))
-    posted = (d_a * b - a * d_b) / b**2 / x.numel()
-    right = FORUM_WINDOW.adjoint((2 * mu_y * b - a * 2 * mu_x) / b**2 / x.numel(), size)
+    true = value_and_gradient(lambda z: attempts.mean_luminance(z, y, data_range=1.0), x)[1]
+    posted = attempts.by_gradients_of_sums(x, y, data_range=1.0)
+    right = attempts.luminance_gradient(x, y, data_range=1.0)
     return largest(posted - true), largest(right - true)
 
 

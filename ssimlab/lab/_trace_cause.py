@@ -64,7 +64,7 @@ _CURES = {
     "log of a negative number": "The argument should be a probability, a ratio or a variance: find "
     "where it became negative (rounding, a subtraction) and compute it in another way.",
     "square root of a negative number": "What should be a sum of squares became negative by "
-    "rounding or by mistake: compute it from centred values instead of E[x²] − μ².",
+    "rounding or by mistake: compute it from centered values instead of E[x²] − μ².",
     "power of a negative number": "A fractional power needs a base that is not negative: map the "
     "base to [0, 1] first (for MS-SSIM, (1 + cs)/2), or keep its sign apart.",
     "overflow of exp": "Subtract the maximum before the exponential, or stay in logarithms "

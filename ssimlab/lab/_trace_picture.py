@@ -12,12 +12,12 @@ import torch.nn.functional as F
 
 _LARGEST = 128  # pixels along the longer side of a stored picture
 _DISPLAYED = 192  # CSS pixels along it
-_STRUCK = (213, 94, 0)  # vermilion, told from every grey by colour-blind eyes too
+_STRUCK = (213, 94, 0)  # vermilion, told from every gray by color-blind eyes too
 _FRAME = (86, 180, 233)  # sky blue
 
 
 class Picture(NamedTuple):
-    """One slice of a tensor, struck pixels in vermilion over the finite values in grey.
+    """One slice of a tensor, struck pixels in vermilion over the finite values in gray.
 
     Args:
         png: the encoded picture.
@@ -54,10 +54,10 @@ def picture_of(tensor: torch.Tensor, bad: torch.Tensor, index: tuple[int, ...]) 
     alt = _words(struck, tuple(tensor.shape), leading)
     height, width = struck.shape
     block = -(-max(height, width) // _LARGEST)
-    grey = _grey(values, struck)[::block, ::block].byte()
+    gray = _gray(values, struck)[::block, ::block].byte()
     # A single struck pixel has to survive the reduction.
     small = F.max_pool2d(struck[None].float(), block, ceil_mode=True)[0].bool()
-    rgb = grey[..., None].expand(-1, -1, 3).clone()
+    rgb = gray[..., None].expand(-1, -1, 3).clone()
     _frame(rgb, small)
     rgb[small] = torch.tensor(_STRUCK, dtype=torch.uint8)
     scale = _DISPLAYED / max(rgb.shape[:2])
@@ -67,13 +67,13 @@ def picture_of(tensor: torch.Tensor, bad: torch.Tensor, index: tuple[int, ...]) 
     return Picture(_png(rgb), shown[1], shown[0], alt)
 
 
-def _grey(values: torch.Tensor, struck: torch.Tensor) -> torch.Tensor:
-    """Finite values from dark to light grey."""
+def _gray(values: torch.Tensor, struck: torch.Tensor) -> torch.Tensor:
+    """Finite values from dark to light gray."""
     finite = values[~struck]
     if finite.numel() == 0:
         return torch.full_like(values, 128)
     low, high = finite.min(), finite.max()
-    # A flat slice has no range to divide by; it is drawn in the middle grey.
+    # A flat slice has no range to divide by; it is drawn in the middle gray.
     level = (values - low) / (high - low) if high > low else torch.full_like(values, 0.5)
     return torch.where(struck, 0.5, level) * 200 + 28
 

@@ -21,7 +21,7 @@ def photo(name="camera", *, size=None, color=False, dtype=torch.float64) -> torc
 
     Args:
         name: one of ``PHOTOS``.
-        size: side of the result in pixels; the largest centred square is resized to it with
+        size: side of the result in pixels; the largest centered square is resized to it with
             anti-aliasing. None keeps the original's size.
         color: keep three channels, (3, H, W), where the original has them.
         dtype: of the result.

@@ -25,10 +25,10 @@ def _with_sigma(change):
     return lambda window: Window(window.size, change(window.sigma or math.inf)).taps
 
 
-def _bell(window, centre):
+def _bell(window, center):
     """Taps that are not divided by their sum."""
     sigma = window.sigma or math.inf
-    return [math.exp(-0.5 * ((i - centre) / sigma) ** 2) for i in range(window.size)]
+    return [math.exp(-0.5 * ((i - center) / sigma) ** 2) for i in range(window.size)]
 
 
 def _off_center(window):

@@ -139,7 +139,7 @@ def poisoned_pixel(value: float) -> Images:
     return x, y
 
 
-def poisoned_neighbour() -> Images:
+def poisoned_neighbor() -> Images:
     x, y = pair(52, 2, *SIZE[1:])
     x[1] = math.nan
     return x, y
@@ -481,7 +481,7 @@ CASES: tuple[Case, ...] = (
         POISON,
         "the other image of the batch is NaN",
         "a sound image keeps its map and its gradient whatever lies beside it",
-        poisoned_neighbour,
+        poisoned_neighbor,
         poisoned=True,
     ),
     Case(
