@@ -22,7 +22,7 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 book: $(READY) ## build the book into _build/html (changed notebooks run first, in parallel)
-	$(BIN)/python tools/build_book.py --jobs $(JOBS)
+	$(BIN)/python -m tools.build_book --jobs $(JOBS)
 
 test: book ## run every test; the pages are tested in Chromium, so the book is brought up to date first
 	$(BIN)/python -m pytest -n $(JOBS)

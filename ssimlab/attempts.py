@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import torch
 
-from .inputs import check_arguments, needs_data_range
+from ._inputs import check_arguments, needs_data_range
 from .reference import PUBLISHED_K, constants, quotients, rearranged_moments
 from .window import Window
 

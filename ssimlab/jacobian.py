@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from . import reference
-from .inputs import check_arguments, needs_data_range
+from ._inputs import check_arguments, needs_data_range
 from .window import Window
 
 #: A full Jacobian larger than this is refused, in bytes.

@@ -19,7 +19,7 @@ import warnings
 import torch
 from torch import nn
 
-from .inputs import (
+from ._inputs import (
     check_choice,
     check_data_range,
     check_number,

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from . import reference
-from .inputs import (
+from ._inputs import (
     check_arguments,
     check_choice,
     check_positive_numbers,

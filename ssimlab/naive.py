@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .inputs import check_arguments, needs_data_range, reduce
+from ._inputs import check_arguments, needs_data_range, reduce
 from .reference import PUBLISHED_K, Constants, constants, quotients, rearranged_moments
 from .window import Window
 

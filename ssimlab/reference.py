@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from .inputs import check_arguments, needs_data_range, reduce
+from ._inputs import check_arguments, needs_data_range, reduce
 from .window import Window
 
 PUBLISHED_K = (0.01, 0.03)

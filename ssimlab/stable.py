@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 
-from .inputs import check_arguments, needs_data_range, reduce
+from ._inputs import check_arguments, needs_data_range, reduce
 from .reference import PUBLISHED_K, Constants, constants
 from .window import Window
 

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 import torch
 import torch.nn.functional as F
 
-from .inputs import check_image
+from ._inputs import check_image
 
 PADDINGS = ("valid", "reflect", "zero")
 

@@ -29,8 +29,8 @@ from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn, NbValidityError
 from jupyter_cache.executors.utils import single_nb_execution
 
-import claims_page
-from html_checks import problems
+from claims import page as claims_page
+from tools.html_checks import problems
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"

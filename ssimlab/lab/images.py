@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from ..inputs import check_image, check_number
+from .._inputs import check_image, check_number
 from ..window import Window
 
 #: Photographs that scikit-image ships, so that nothing is downloaded.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from ..inputs import check_number
+from .._inputs import check_number
 from . import images
 from ._progress import progress
 

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import torch
 
-from ssimlab.reference import constants
-from ssimlab.window import Window
+from ...reference import constants
+from ...window import Window
 
 
 @dataclass(frozen=True, eq=False)

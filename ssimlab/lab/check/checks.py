@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from ssimlab import reference
-from ssimlab.gradient import ssim_gradient
-from ssimlab.window import Window
-
+from ... import reference
+from ...gradient import ssim_gradient
+from ...window import Window
 from .cases import make_cases
 from .diagnosis import diagnose
 from .gradient_mistakes import CHAIN_RULE_MISTAKES

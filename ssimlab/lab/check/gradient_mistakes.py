@@ -7,9 +7,8 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 
-from ssimlab import attempts
-from ssimlab.reference import quotients
-
+from ... import attempts
+from ...reference import quotients
 from .recipe import Mistake, chain_rule
 
 

@@ -9,9 +9,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from ssimlab.reference import Constants, Moments, constants, quotients, rearranged_moments
-from ssimlab.window import Window
-
+from ...reference import Constants, Moments, constants, quotients, rearranged_moments
+from ...window import Window
 from .cases import Case
 
 

@@ -10,9 +10,8 @@ import math
 
 import torch
 
-from ssimlab.reference import PUBLISHED_K, Constants, constants, quotients
-from ssimlab.window import Window
-
+from ...reference import PUBLISHED_K, Constants, constants, quotients
+from ...window import Window
 from .recipe import Mistake, product
 
 

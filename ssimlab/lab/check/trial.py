@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from ssimlab import reference
-
+from ... import reference
 from .cases import Case
 from .recipe import Mistake, Recipe
 

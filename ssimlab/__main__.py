@@ -1,0 +1,31 @@
+"""The package's commands: ``python -m ssimlab conformance kornia``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+#: Each command, the module whose ``main`` carries it out, and what it does.
+COMMANDS = {
+    "conformance": ("ssimlab.conformance.command", "try an SSIM function on every known case"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ssimlab",
+        description="\n".join(f"{name:<14}{does}" for name, (_, does) in COMMANDS.items()),
+        epilog="python -m ssimlab COMMAND --help says what a command takes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    options = parser.parse_args(arguments)
+    module, _ = COMMANDS[options.command]
+    return importlib.import_module(module).main(options.arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
