@@ -197,6 +197,7 @@ def test_a_form_is_caught_for_the_reason_that_the_book_gives(form, slug, verdict
     "name", ["kornia", "kornia_loss", "torchmetrics", "pytorch_msssim", "skimage"]
 )
 def test_each_library_is_judged_by_its_own_conventions(name):
+    pytest.importorskip(name.removesuffix("_loss"))
     report = report_on(name)
     assert misses(report) & {*CONTROLS, "channels-last", "expanded", "non-contiguous"} == set()
     assert "offset-1e5" in misses(report)  # all of them compute E[x²] - μ²
@@ -204,6 +205,7 @@ def test_each_library_is_judged_by_its_own_conventions(name):
 
 
 def test_a_library_of_values_alone_is_not_asked_for_gradients():
+    pytest.importorskip("skimage")
     rows = report_on("skimage").rows
     assert {row.gradient_error for row in rows} == {None}
     assert "not offered" in str(report_on("skimage"))
@@ -525,6 +527,7 @@ def test_the_tables_are_whole_without_script_without_color_and_named(kind):
 
 
 def test_a_comparison_has_a_column_for_each_name_with_its_version_and_a_legend():
+    pytest.importorskip("skimage")
     compared = conformance.compare(
         {"mine": sound, "one pass": "naive.one_pass", "skimage": "skimage"}, FAULTY
     )
@@ -544,6 +547,8 @@ def test_a_comparison_has_a_column_for_each_name_with_its_version_and_a_legend()
 
 
 def test_the_libraries_of_the_page_can_all_be_compared():
+    for name in conformance.LIBRARIES:
+        pytest.importorskip(name.removesuffix("_loss"))
     compared = conformance.compare(cases=["ordinary-pair"])
     assert set(compared.reports) == set(conformance.LIBRARIES)
     assert all(report.passed for report in compared.reports.values())
@@ -552,25 +557,6 @@ def test_the_libraries_of_the_page_can_all_be_compared():
 def test_a_wrong_value_is_shown_with_the_digits_that_tell_it_from_the_truth():
     compared = conformance.compare({"off": lambda x, y, **c: sound(x, y, **c) - 1e-4}, ["equal"])
     assert "✗ 0.9999\n" in str(compared)
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [390, 1000])
-def test_the_tables_scroll_in_their_own_box_and_are_accessible(browser, width):
-    from axe_playwright_python.sync_playwright import Axe
-
-    tables = conformance.compare(conformance.LIBRARIES, FAULTY)
-    body = tables._repr_html_() + faulty_report()._repr_html_()
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    page.set_content(
-        '<!doctype html><html lang="en"><head><title>Tables</title><meta name="viewport" '
-        'content="width=device-width"></head><body><main><h1>Tables</h1>'
-        f"{body}</main></body></html>"
-    )
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    violations = Axe().run(page).response["violations"]
-    assert [(v["id"], v["impact"]) for v in violations] == []
-    page.close()
 
 
 # The names and the command line
