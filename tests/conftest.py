@@ -16,7 +16,7 @@ torch.set_num_threads(1)
 PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 
 settings.register_profile(
-    "repeatable", derandomize=True, database=None, max_examples=30, print_blob=False, **PATIENT
+    "repeatable", derandomize=True, database=None, max_examples=20, print_blob=False, **PATIENT
 )
 settings.register_profile("thorough", max_examples=500, print_blob=True, **PATIENT)
 # tools/mutants.py asks only whether there is a counterexample, not for the smallest.

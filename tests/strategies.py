@@ -20,7 +20,6 @@ LAYOUTS = {
 }
 
 layouts = st.sampled_from(sorted(LAYOUTS))
-data_ranges = st.floats(1e-3, 1e3)
 OFFSETS, CONTRASTS = st.floats(-1, 2), st.floats(1e-3, 2)
 
 

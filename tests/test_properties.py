@@ -1,13 +1,13 @@
 """What is true of SSIM for any images: of each form of it, and of the losses built on it."""
 
+import hypothesis
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from oracle import relative_error, truth, value_and_gradients
 from strategies import (
     LAYOUTS,
-    data_ranges,
     layouts,
     pairs,
     pairs_in_windows,
@@ -99,17 +99,23 @@ def test_the_places_change_no_bit_of_the_value(fn, pair):
 
 
 @each
-@given(pair=shapes(7).flatmap(pairs), data_range=data_ranges, exponent=st.integers(-40, 40))
-def test_a_unit_that_is_a_power_of_two_changes_no_bit(fn, pair, data_range, exponent):
-    x, y = pair
+@given(
+    pair=shapes(7).flatmap(pairs),
+    dtype=st.sampled_from((torch.float32, torch.float64)),
+    data_range=st.floats(1e-3, 1e3),
+    exponent=st.integers(-40, 40),
+)
+def test_a_unit_that_is_a_power_of_two_changes_no_bit_of_the_value(
+    fn, pair, dtype, data_range, exponent
+):
+    x, y = ((data_range * image).to(dtype) for image in pair)
     unit = 2.0**exponent
-    for dtype in (torch.float32, torch.float64):
-        a, b = ((data_range * image).to(dtype) for image in (x, y))
-        value, *slopes = value_and_slopes(fn, a, b, data_range)
-        scaled, *scaled_slopes = value_and_slopes(fn, unit * a, unit * b, unit * data_range)
-        assert torch.equal(scaled, value)
-        for one, other in zip(scaled_slopes, slopes, strict=True):
-            assert torch.equal(unit * one, other)
+    value, *slopes = value_and_slopes(fn, x, y, data_range)
+    scaled, *scaled_slopes = value_and_slopes(fn, unit * x, unit * y, unit * data_range)
+    assert torch.equal(scaled, value)
+    # The terms of a gradient may be added in another order.
+    for one, other in zip(scaled_slopes, slopes, strict=True):
+        assert relative_error(unit * one, other) <= 16 * torch.finfo(dtype).eps
 
 
 @each
@@ -231,6 +237,7 @@ def test_a_bad_pixel_poisons_the_windows_that_touch_it_and_no_other(fn, drawn, p
 # Accuracy ------------------------------------------------------------------------------------
 
 
+@hypothesis.settings(max_examples=3 * hypothesis.settings.default.max_examples)
 @given(
     drawn=pairs_in_windows(
         batches=((),), offsets=powers_of_ten(-2, 6), contrasts=powers_of_ten(-6, 1)
@@ -240,12 +247,13 @@ def test_a_bad_pixel_poisons_the_windows_that_touch_it_and_no_other(fn, drawn, p
 def test_float32_is_as_good_as_the_oracle_at_any_offset_contrast_and_unit(drawn, data_range):
     window, x, y = drawn
     x, y = ((data_range * image).float() for image in (x, y))
+    assume(not torch.equal(x, y))
     settings = {"data_range": data_range, "window": window}
     expected, *slopes = truth(x, y, **settings)
     values, *got = value_and_gradients(ssimlab.ssim, x, y, **settings)
     assert (values - expected).abs().max() <= 1e-6
     for slope, exact in zip(got, slopes, strict=True):
-        assert not exact.any() or relative_error(slope, exact) <= 1e-5
+        assert relative_error(slope, exact) <= 1e-5
 
 
 @given(
@@ -265,12 +273,3 @@ def test_an_offset_changes_no_bit_of_contrast_and_structure(window, offsets, see
 
     moved = contrast_structure(x + offsets[0], y + offsets[1])
     assert torch.equal(moved, contrast_structure(x, y))
-
-
-@given(drawn=pairs_in_windows())
-def test_luminance_contrast_and_structure_multiply_to_ssim(drawn):
-    window, x, y = drawn
-    parts = reference.components(x, y, data_range=1.0, window=window)
-    product = parts[0] * parts[1] * parts[2]
-    expected = reference.ssim(x, y, data_range=1.0, window=window, reduction="none")
-    assert_close([product], [expected])

@@ -138,6 +138,7 @@ def test_a_window_is_frozen_and_can_be_compared_and_hashed():
     assert Window() == Window(11, 1.5, "valid")
     assert Window() != Window(padding="zero")
     assert len({Window(), Window(11), Window(7)}) == 2
+    assert repr(Window()) == "Window(size=11, sigma=1.5, padding='valid')"
     with pytest.raises(FrozenInstanceError):
         Window().size = 7
 

@@ -136,7 +136,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
             yield node, "pass"
         case ast.Call(func=func, args=args, keywords=keywords):
             plain = not any(isinstance(arg, ast.Starred) for arg in args[:2])
-            if len(args) > 1 and plain and ast.unparse(func) != "isinstance":
+            if len(args) > 1 and plain and ast.unparse(func) not in ("isinstance", "min", "max"):
                 yield put("args", [args[1], args[0], *args[2:]])
             for i, keyword in enumerate(keywords):
                 if keyword.arg:
