@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ssimlab import naive, reference, stable
+from ssimlab import formula, naive, reference, stable
 from ssimlab.lab import remedies
 from ssimlab.window import Window
 
@@ -28,7 +28,7 @@ from .measuring import (
 from .registry import Finding, Verdict, claims_of, show
 
 HOLDS, CONDITIONAL, FALSE = Verdict.HOLDS, Verdict.CONDITIONAL, Verdict.FALSE
-C1, C2 = reference.constants(1.0)
+C1, C2 = formula.constants(1.0)
 #: The window of the article's own SSIM: uniform, zeros around the image.
 ARTICLE_WINDOW = Window(size=11, sigma=None, padding="zero")
 
@@ -44,8 +44,8 @@ def uniform_pairs(dtype=torch.float32, scale=1.0):
 
 def denominator(x, y, *, data_range):
     """The denominator of SSIM's one fraction, as textbook code computes it."""
-    m = reference.rearranged_moments(x, y, Window())
-    c1, c2 = reference.constants(data_range)
+    m = formula.rearranged_moments(x, y, Window())
+    c1, c2 = formula.constants(data_range)
     return (m.mu_x**2 + m.mu_y**2 + c1) * (m.sigma_x2 + m.sigma_y2 + c2)
 
 
@@ -55,7 +55,7 @@ def article_loss(x, y, *, constants=(0.01, 0.03), epsilon=1e-8):
     def average(image):
         return F.avg_pool2d(image, kernel_size=11, stride=1, padding=5)
 
-    m, (c1, c2) = reference.rearranged_moments(x, y, average), constants
+    m, (c1, c2) = formula.rearranged_moments(x, y, average), constants
     above = (2 * m.mu_x * m.mu_y + c1) * (2 * m.sigma_xy + c2)
     below = (m.mu_x**2 + m.mu_y**2 + c1) * (m.sigma_x2 + m.sigma_y2 + c2) + epsilon
     return torch.mean(1 - above / below)
@@ -160,7 +160,7 @@ def underflow_to_zero_over_zero():
     )
     ranges = [step / 100 for step in range(1, 101)]
     products = [
-        torch.tensor(c1 * c2, dtype=torch.float16) for c1, c2 in map(reference.constants, ranges)
+        torch.tensor(c1 * c2, dtype=torch.float16) for c1, c2 in map(formula.constants, ranges)
     ]
     largest_lost = max(r for r, product in zip(ranges, products, strict=True) if product == 0)
     return Finding(
@@ -545,8 +545,8 @@ def noise_prevents_uniform_patches():
     differs, negative, error = {}, {}, {}
     for level in (1e-9, 1e-6, 1e-3):
         x = (0.5 + level * texture).float()
-        computed = reference.rearranged_moments(x, x, Window()).sigma_x2.double()
-        true = reference.moments(x.double(), x.double(), Window()).sigma_x2
+        computed = formula.rearranged_moments(x, x, Window()).sigma_x2.double()
+        true = formula.moments(x.double(), x.double(), Window()).sigma_x2
         differs[level] = x.unique().numel() > 1
         negative[level] = (computed < 0).double().mean().item()
         error[level] = ((computed - true).abs() / true.clamp(min=1e-30)).median().item()
@@ -1155,11 +1155,11 @@ def variance_of_uniform_patches():
     worst, below = {}, {}
     for name, top in sizes.items():
         patch = top * uniform(2000, 1, 1, 1, dtype=torch.float32).expand(-1, 1, 11, 11)
-        m = reference.rearranged_moments(patch, patch, Window())
+        m = formula.rearranged_moments(patch, patch, Window())
         worst[name] = largest(m.sigma_x2)
         below[name] = (m.sigma_x2 < 0).float().mean().item()
     exact = flat(200.1, side=11, dtype=torch.float32).double()
-    true = largest(reference.moments(exact, exact, Window()).sigma_x2)
+    true = largest(formula.moments(exact, exact, Window()).sigma_x2)
     return Finding(
         trials={
             "by the definition, float64": true < C2 / 100,
