@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import all_claims, get, measure, surprises
+from . import Claim, Finding, all_claims, get, measure, surprises
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,16 +20,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("numbers", nargs="*", metavar="NUMBER", help="as in 2.2; all, if left out")
     numbers = parser.parse_args(arguments).numbers
     try:
-        chosen = [get(number) for number in numbers]
-        findings = measure(chosen or all_claims())
+        findings = in_full(list(map(get, numbers))) if numbers else measure(all_claims())
     except (KeyError, ModuleNotFoundError) as error:
         sys.exit(error.args[0])
-    for claim in chosen:
-        print(f"\n{claim.number}  {claim.paraphrase}\n{findings[claim.number]}")
     unexpected = surprises(findings)
     if unexpected:
-        print("\nVerdicts have changed:", *unexpected, sep="\n  ")
+        print("Verdicts have changed:", *unexpected, sep="\n  ")
     return 1 if unexpected else 0
+
+
+def in_full(chosen: list[Claim]) -> dict[str, Finding]:
+    """Measure the claims and print all that was found of each."""
+    findings = {}
+    for claim in chosen:
+        finding = findings[claim.number] = claim.run()
+        print(f"{claim.number}  {claim.paraphrase}\n{finding}\n", flush=True)
+    return findings
 
 
 if __name__ == "__main__":
