@@ -11,7 +11,7 @@ from ssimlab import attempts, formula, gradient, jacobian, naive, reference
 from ssimlab.attempts import FORUM_WINDOW
 from ssimlab.window import Window
 
-from .measuring import largest, noise, relative_error, uniform, value_and_gradient
+from .measuring import largest, normal, relative_error, uniform, value_and_gradient
 from .registry import Finding, Verdict, claims_of, show
 
 HOLDS, CONDITIONAL, FALSE = Verdict.HOLDS, Verdict.CONDITIONAL, Verdict.FALSE
@@ -54,7 +54,7 @@ def discrepancy():
     for side in (16, 64, 128):
         for seed in (0, 1):
             x = uniform(1, 1, side, side, seed=seed)
-            y = x + 0.1 * noise(1, 1, side, side, seed=seed)
+            y = x + 0.1 * normal(1, 1, side, side, seed=seed)
             true, wrong = mean_ssim_gradient(x, y), first_attempt(x, y)
             worst[side, seed] = largest(wrong - true)
             relative[side, seed] = relative_error(wrong, true)
@@ -671,7 +671,7 @@ def window_made_in_float32():
     gradients = [
         value_and_gradient(lambda z, w=w: mean_luminance(z, w), x)[1] for w in (posted, exact)
     ]
-    bright = 1000 + 0.05 * noise(1, 1, 12, 12)
+    bright = 1000 + 0.05 * normal(1, 1, 12, 12)
 
     def variance(weights):
         return F.conv2d(bright**2, weights) - F.conv2d(bright, weights) ** 2
@@ -754,7 +754,7 @@ def rearranging():
 )
 def amplified_round_off():
     """The rounding of 20 pixelwise steps, and of E[x²] - μ² at growing offsets."""
-    texture = 0.1 * noise(1, 24, 24, seed=9)
+    texture = 0.1 * normal(1, 24, 24, seed=9)
     eps = torch.finfo(torch.float32).eps
     amplified = {}
     for offset in (0.0, 10.0, 1000.0):
