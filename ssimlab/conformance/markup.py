@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from . import words
 from .cases import Case
-from .judge import Row, Verdict
+from .judge import Outcome, Row
 
 # The page's own colors serve in light and dark; what is wider than the page scrolls in its box.
 STYLE = """\
@@ -40,7 +40,7 @@ dl.ssimlab-conformance-note :is(dt, dd) { margin: 0; font-weight: 400; }
 
 def report_html(report) -> str:
     """A :class:`~ssimlab.conformance.Report`: a row for each case."""
-    heads = ("Case", "Verdict", "Truth", "Obtained", "Gradient error", "Why")
+    heads = ("Case", "Outcome", "Truth", "Obtained", "Gradient error", "Why")
     body = []
     for rows in words.by_group(report.rows):
         title = words.group_title(rows[0].case)
@@ -89,7 +89,7 @@ def _group(title: str, width: int, rows: Iterable[str]) -> str:
 def _report_row(row: Row) -> str:
     numbers = (words.truth(row), words.obtained(row), words.gradient_error(row))
     return (
-        f'{_case(row.case)}<td class="{_css(row)}">{_mark(row)} {row.verdict}</td>'
+        f'{_case(row.case)}<td class="{_css(row)}">{_mark(row)} {row.outcome}</td>'
         + "".join(f'<td class="number">{_text(n)}</td>' for n in numbers)
         + f'<td class="why">{_text(row.why)}</td>'
     )
@@ -119,11 +119,11 @@ def _finding(row: Row) -> str:
 
 
 def _spoken(row: Row) -> str:
-    if row.verdict is Verdict.FINE:
+    if row.outcome is Outcome.FINE:
         return "fine, refuses" if row.refused else "fine"
-    if row.verdict is Verdict.WRONG_GRADIENT:
+    if row.outcome is Outcome.WRONG_GRADIENT:
         return f"wrong gradient, off by {words.gradient_error(row)}"
-    return f"{row.verdict}, returns {words.obtained(row)}"
+    return f"{row.outcome}, returns {words.obtained(row)}"
 
 
 def _text(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the ordeal found, for a terminal, for a notebook and for other programs."""
+"""What was found, for a terminal, for a notebook and for other programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib import metadata
 
 from . import markup, words
 from .cases import Case
-from .judge import Row, Verdict
+from .judge import Outcome, Row
 from .subjects import Subject
 
 LINE = 100
@@ -51,7 +51,7 @@ class Report:
         misses = len(self.misses)
         who = " ".join(filter(None, (self.subject.name, self.subject.version)))
         return (
-            f"The ordeal of {who}: {misses or 'no'} {'miss' if misses in (0, 1) else 'misses'} in "
+            f"Conformance of {who}: {misses or 'no'} {'miss' if misses in (0, 1) else 'misses'} in "
             f"{count} {'case' if count == 1 else 'cases'}"
         )
 
@@ -75,13 +75,13 @@ class Report:
     def __str__(self) -> str:
         lines = [self.title, self.setting]
         table = "  {:1} {:<20} {:<14} {:>12} {:>12} {:>14}".format
-        lines += ["", table("", "case", "verdict", "truth", "obtained", "gradient error")]
+        lines += ["", table("", "case", "outcome", "truth", "obtained", "gradient error")]
         for rows in words.by_group(self.rows):
             lines.append(words.group_title(rows[0].case))
             for row in rows:
                 numbers = words.truth(row), words.obtained(row), words.gradient_error(row)
-                lines.append(table(words.mark(row), row.case.slug, str(row.verdict), *numbers))
-                if row.verdict is not Verdict.FINE:
+                lines.append(table(words.mark(row), row.case.slug, str(row.outcome), *numbers))
+                if row.outcome is not Outcome.FINE:
                     lines.append(textwrap.fill(row.why, LINE, **_INDENT))
         return "\n".join(lines)
 
@@ -157,7 +157,7 @@ def _row_dict(row: Row) -> dict:
         "case": row.case.slug,
         "group": row.case.group,
         "title": row.case.title,
-        "verdict": str(row.verdict),
+        "outcome": str(row.outcome),
         "counts": row.case.counts,
         "truth": row.truth,
         "obtained": row.obtained,

@@ -1,4 +1,4 @@
-"""What is put to the ordeal: an SSIM function and the conventions that it follows."""
+"""What is judged: an SSIM function and the conventions that it follows."""
 
 from __future__ import annotations
 

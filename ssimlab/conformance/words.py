@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 
 from .cases import Case
-from .judge import Row, Verdict
+from .judge import Outcome, Row
 
 #: What the cells of a comparison mean, for both of its forms.
 LEGEND = (
@@ -24,20 +24,20 @@ LEGEND = (
 
 def finding(row: Row) -> str:
     """A row in a few characters, as :data:`LEGEND` explains them."""
-    if row.verdict is Verdict.FINE:
+    if row.outcome is Outcome.FINE:
         return "✓ refuses" if row.refused else "✓"
-    if row.verdict is Verdict.ERROR:
+    if row.outcome is Outcome.ERROR:
         return "! error"
-    if row.verdict is Verdict.WRONG_VALUE or not math.isfinite(row.obtained):
+    if row.outcome is Outcome.WRONG_VALUE or not math.isfinite(row.obtained):
         return f"✗ {_unlike_the_truth(row)}"
-    if row.verdict is Verdict.DEAD_GRADIENT:
+    if row.outcome is Outcome.DEAD_GRADIENT:
         return "∇ 0"
     return f"∇ {number(row.gradient_error, digits=2)}"
 
 
 def mark(row: Row) -> str:
     """A check mark, a cross for a miss, a note for what does not count."""
-    if row.verdict is Verdict.FINE:
+    if row.outcome is Outcome.FINE:
         return "✓"
     return "✗" if row.missed else "i"
 

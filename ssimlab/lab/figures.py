@@ -1,6 +1,6 @@
 """The book's one figure style: white ground, few colors, scales that say what they mean.
 
-A figure is made of panels. ``photo``, ``ssim_map``, ``signed`` and ``magnitude`` turn a tensor
+A figure is made of panels. ``picture``, ``ssim_map``, ``signed`` and ``magnitude`` turn a tensor
 into a panel with the right colors and limits, and :func:`show` sets panels side by side. Every
 function returns a closed matplotlib Figure: end a cell with it and it shows once.
 """
@@ -59,7 +59,7 @@ class Panel:
     bar: bool = True
 
 
-def photo(image, title="", *, low=0.0, high=1.0) -> Panel:
+def picture(image, title="", *, low=0.0, high=1.0) -> Panel:
     """A photograph; what lies outside [low, high] shows as black or white."""
     return Panel(_plane(image, color=True), title, "gray", low, high, bar=False)
 

@@ -7,15 +7,15 @@ from html import escape
 
 import torch
 
-from .cases import Case
+from .pairs import ImagePair
 from .trial import TOLERANCE, Diagnosis, Trial
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Report:
+class Result:
     """What a check found.
 
-    A report is true if the function passed, prints as text, and shows as a table in a notebook.
+    A result is true if the function passed, prints as text, and shows as a table in a notebook.
 
     Attributes:
         quantity: "ssim" or "gradient".
@@ -43,7 +43,7 @@ class Report:
         return self.found.explanation
 
     @property
-    def case(self) -> Case:
+    def case(self) -> ImagePair:
         """The smallest case that failed (or that came out worst, if all passed): its images are
         ``.case.x`` and ``.case.y``, its range ``.case.data_range``."""
         return self.shown.case
@@ -120,7 +120,7 @@ class Report:
             (
                 "case",
                 f"{case.name}: x and y of shape {case.shape}, data_range={case.data_range:g}\n"
-                "(.case.x, .case.y and .case.data_range of this report)",
+                "(.case.x, .case.y and .case.data_range of this result)",
             )
         ]
         if self.obtained is not None:
