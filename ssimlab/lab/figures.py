@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .._extras import extra
+
 #: Okabe and Ito's colors, which color-blind readers can tell apart; black and yellow left out.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
@@ -39,8 +41,9 @@ STYLE = {
 @contextmanager
 def styled():
     """Matplotlib's settings for the book; any colors or lines drawn inside follow them."""
-    import matplotlib.pyplot as plt
-    from cycler import cycler
+    with extra("lab"):
+        import matplotlib.pyplot as plt
+        from cycler import cycler
 
     cycle = cycler(color=COLORS) + cycler(linestyle=LINE_STYLES)
     with plt.rc_context({**STYLE, "axes.prop_cycle": cycle}):
