@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 
 import torch
 
+from ... import _html
 from .pairs import ImagePair
 from .trial import TOLERANCE, Diagnosis, Trial
 
@@ -86,18 +86,11 @@ class Result:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        cell = "text-align:left;vertical-align:top;padding:0.25em 1em 0.25em 0"
-        rows = "".join(
-            f'<tr style="background:none"><th scope="row" style="{cell};white-space:nowrap">'
-            f'{escape(label)}</th><td style="{cell};white-space:pre-line;overflow-wrap:anywhere">'
-            f"{escape(text)}</td></tr>"
-            for label, text in self._rows()
-        )
-        table = f'<table style="color:inherit;border:0">{rows}</table>' if rows else ""
-        return (
-            '<div class="ssimlab-check" style="color:inherit;max-width:50em;padding-left:1em;'
-            'border-left:0.25em solid currentColor">'
-            f"<p><strong>{escape(self._headline())}</strong></p>{table}</div>"
+        return _html.render(
+            "lab/check/result.html",
+            passed=self.passed,
+            headline=self._headline(),
+            rows=self._rows(),
         )
 
     def _headline(self) -> str:
