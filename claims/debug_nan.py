@@ -98,7 +98,7 @@ def clamp_bounds():
     inside, figures = {}, {}
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         name = str(dtype).removeprefix("torch.")
-        measured = remedies.clamp(dtype, 1e-8)
+        measured = remedies.clamped_probabilities(dtype, 1e-8)
         inside[name] = measured["low"] > 0 and measured["high"] < 1
         figures[f"0 becomes, {name}"] = measured["low"]
         figures[f"1 becomes, {name}"] = measured["high"]
@@ -125,7 +125,7 @@ def clamp_bounds():
 )
 def clamping_is_stable():
     """Certain and wrong predictions, with an ε that float32 can hold: value and gradient."""
-    measured = remedies.clamp(torch.float32, 1e-7)
+    measured = remedies.clamped_probabilities(torch.float32, 1e-7)
     p, t = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0])
     loss, gradient = value_and_gradient(
         lambda q: pitfalls.clamped_log_prob_loss(q, t, epsilon=1e-7), p
@@ -512,7 +512,7 @@ def anomaly_mode_pinpoints():
 )
 def where_guards():
     """A square root guarded once, and twice."""
-    measured = remedies.where()
+    measured = remedies.where_around_a_root()
     return Finding(
         trials={
             "one where: the value": measured["value_once"] == 0,

@@ -15,7 +15,7 @@ from ...window import Window
 from .recipe import Mistake
 
 
-def _uniform(window):
+def _equal_weights(window):
     return (1 / window.size,) * window.size
 
 
@@ -249,7 +249,7 @@ SSIM_MISTAKES = (
         "uniform window",
         "The weights are all equal. The published window is a Gaussian with a standard deviation "
         "of 1.5 pixels.",
-        {"taps": _uniform},
+        {"taps": _equal_weights},
     ),
     Mistake(
         "wrong sigma: 1 pixel",
@@ -307,7 +307,7 @@ SSIM_MISTAKES = (
         "C not squared, uniform window, zero padding",
         f"This is the loss of an article on NaN. {_UNSQUARED_ADVICE} Its window has equal weights, "
         "and zeros around the images.",
-        {"constants": _unsquared, "taps": _uniform, "padding": "zero"},
+        {"constants": _unsquared, "taps": _equal_weights, "padding": "zero"},
     ),
     Mistake(
         "luminance only",
