@@ -17,7 +17,7 @@ LAYERS = (
     "ssimlab.stable ssimlab.naive ssimlab.reference "
     "ssimlab.gradient ssimlab.attempts ssimlab.jacobian",
     "ssimlab.formula ssimlab.window",
-    "ssimlab._inputs",
+    "ssimlab._inputs ssimlab._html ssimlab._extras",
 )
 
 #: What imports nothing of the project, and what knows nothing of each other.
@@ -26,6 +26,11 @@ STRANGERS = [
     {"ssimlab.lab", "ssimlab.conformance"},
     {"notebooks", "tools"},
     {"notebooks", "claims"},
+    # The oracle and what it judges.
+    {"ssimlab.reference", "ssimlab.stable"},
+    {"ssimlab.reference", "ssimlab.naive"},
+    {"ssimlab.reference", "ssimlab.gradient"},
+    {"ssimlab.reference", "ssimlab.attempts"},
 ]
 
 
