@@ -3,6 +3,7 @@ import html.parser
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -174,13 +175,13 @@ def test_each_naive_form_is_caught_where_it_should_be_and_nowhere_else(form):
 
 
 def test_zero_padding_is_no_fault_where_it_is_declared_and_one_where_it_is_not():
-    assert report_on("naive.zero_padded_same")["ordinary-pair"].verdict == "fine"
+    assert report_on("naive.zero_padded_same")["ordinary-pair"].outcome == "fine"
     undeclared = conformance.run(naive.zero_padded_same, CONTROLS)
-    assert undeclared["ordinary-pair"].verdict == "wrong value"
+    assert undeclared["ordinary-pair"].outcome == "wrong value"
 
 
 @pytest.mark.parametrize(
-    ("form", "slug", "verdict"),
+    ("form", "slug", "outcome"),
     [
         ("one_pass", "offset-1e5", "wrong value"),
         ("clamped_variance", "low-contrast", "wrong gradient"),
@@ -189,8 +190,8 @@ def test_zero_padding_is_no_fault_where_it_is_declared_and_one_where_it_is_not()
         ("luminance_contrast_structure", "black", "NaN/inf"),
     ],
 )
-def test_a_form_is_caught_for_the_reason_that_the_book_gives(form, slug, verdict):
-    assert report_on(f"naive.{form}")[slug].verdict == verdict
+def test_a_form_is_caught_for_the_reason_that_the_book_gives(form, slug, outcome):
+    assert report_on(f"naive.{form}")[slug].outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -211,12 +212,12 @@ def test_a_library_of_values_alone_is_not_asked_for_gradients():
     assert "not offered" in str(report_on("skimage"))
 
 
-# The verdicts, each provoked in a function that is otherwise sound
+# The outcomes, each provoked in a function that is otherwise sound
 
 
-def verdict_of(fn, slug, **options):
+def outcome_of(fn, slug, **options):
     row = conformance.run(fn, [slug], **options)[slug]
-    return row.verdict, row.why
+    return row.outcome, row.why
 
 
 class TenthLessGradient(torch.autograd.Function):
@@ -230,8 +231,8 @@ class TenthLessGradient(torch.autograd.Function):
 
 
 def test_a_value_that_is_off_is_a_wrong_value():
-    verdict, why = verdict_of(lambda x, y, **call: sound(x, y, **call) + 2e-4, "ordinary-pair")
-    assert verdict is conformance.Verdict.WRONG_VALUE
+    outcome, why = outcome_of(lambda x, y, **call: sound(x, y, **call) + 2e-4, "ordinary-pair")
+    assert outcome is conformance.Outcome.WRONG_VALUE
     assert "off by 0.0002" in why
 
 
@@ -245,7 +246,7 @@ def test_a_right_value_with_a_wrong_gradient_is_told_apart():
         return TenthLessGradient.apply(sound(x, y, **call))
 
     row = conformance.run(fn, ["ordinary-pair"])["ordinary-pair"]
-    assert row.verdict is conformance.Verdict.WRONG_GRADIENT
+    assert row.outcome is conformance.Outcome.WRONG_GRADIENT
     assert row.gradient_error == pytest.approx(0.1, rel=0.05)
     assert "the gradient has a relative error of" in row.why
 
@@ -261,12 +262,12 @@ def test_a_right_value_with_a_wrong_gradient_is_told_apart():
     ids=["detached", "detached input", "number", "clamped"],
 )
 def test_a_gradient_of_zero_where_there_is_one_is_dead(fn, slug):
-    assert verdict_of(fn, slug)[0] is conformance.Verdict.DEAD_GRADIENT
+    assert outcome_of(fn, slug)[0] is conformance.Outcome.DEAD_GRADIENT
 
 
 def test_a_relu_at_zero_is_caught_on_a_negative_score():
     row = conformance.run(lambda x, y, **call: sound(x, y, **call).relu(), ["negative-similarity"])
-    assert row["negative-similarity"].verdict is conformance.Verdict.WRONG_VALUE
+    assert row["negative-similarity"].outcome is conformance.Outcome.WRONG_VALUE
     assert "the gradient is zero at every pixel" in row["negative-similarity"].why
 
 
@@ -274,19 +275,19 @@ def test_a_nan_gradient_under_a_right_value_is_nan():
     def fn(x, y, **call):
         return sound(x, y, **call) + (x - x).sum().sqrt()
 
-    verdict, why = verdict_of(fn, "equal")
-    assert verdict is conformance.Verdict.NONFINITE
+    outcome, why = outcome_of(fn, "equal")
+    assert outcome is conformance.Outcome.NONFINITE
     assert "the gradient is NaN or inf at 1024 of 1024 pixels" in why
 
 
 def test_an_exception_is_an_error_where_there_is_an_answer_and_fine_where_there_is_none():
     report = conformance.run(refuse)
-    assert {row.case.slug for row in report.rows if row.verdict is conformance.Verdict.FINE} == {
+    assert {row.case.slug for row in report.rows if row.outcome is conformance.Outcome.FINE} == {
         *REFUSED,
         "integer-images",
     }
     rest = [row for row in report.rows if row.case.slug not in {*REFUSED, "integer-images"}]
-    assert {row.verdict for row in rest} == {conformance.Verdict.ERROR}
+    assert {row.outcome for row in rest} == {conformance.Outcome.ERROR}
     assert "ValueError, no" in report["equal"].why
 
 
@@ -296,22 +297,22 @@ def test_an_exception_in_the_backward_pass_is_an_error():
         def backward(ctx, upstream):
             raise RuntimeError("no way back")
 
-    verdict, why = verdict_of(lambda x, y, **call: Breaks.apply(sound(x, y, **call)), "equal")
-    assert verdict is conformance.Verdict.ERROR
+    outcome, why = outcome_of(lambda x, y, **call: Breaks.apply(sound(x, y, **call)), "equal")
+    assert outcome is conformance.Outcome.ERROR
     assert "no way back" in why
 
 
 @pytest.mark.parametrize("slug", sorted(REFUSED))
 def test_a_silent_number_is_wrong_where_an_error_is_right(slug):
-    verdict, _ = verdict_of(lambda x, y, **call: x.mean() * 0 + 0.5, slug)
-    assert verdict is conformance.Verdict.WRONG_VALUE
+    outcome, _ = outcome_of(lambda x, y, **call: x.mean() * 0 + 0.5, slug)
+    assert outcome is conformance.Outcome.WRONG_VALUE
 
 
 def test_integer_images_may_be_refused_or_answered_rightly():
-    assert verdict_of(refuse, "integer-images")[0] == "fine"
+    assert outcome_of(refuse, "integer-images")[0] == "fine"
     right = lambda x, y, **call: sound(x.float(), y.float(), **call)  # noqa: E731
-    assert verdict_of(right, "integer-images")[0] == "fine"
-    assert verdict_of(lambda x, y, **call: 1.0, "integer-images")[0] == "wrong value"
+    assert outcome_of(right, "integer-images")[0] == "fine"
+    assert outcome_of(lambda x, y, **call: 1.0, "integer-images")[0] == "wrong value"
 
 
 def test_the_border_decides_whether_a_small_image_has_an_answer():
@@ -327,7 +328,7 @@ def test_a_finite_score_that_hides_a_nan_pixel_is_wrong():
     def fn(x, y, **call):
         return sound(x.nan_to_num(), y, **call)
 
-    assert verdict_of(fn, "nan-pixel")[0] is conformance.Verdict.WRONG_VALUE
+    assert outcome_of(fn, "nan-pixel")[0] is conformance.Outcome.WRONG_VALUE
 
 
 def test_nan_that_spreads_over_the_image_is_caught_by_the_gradient():
@@ -335,8 +336,8 @@ def test_nan_that_spreads_over_the_image_is_caught_by_the_gradient():
         mean = x.mean()
         return sound(x - mean + mean, y, **call)
 
-    verdict, why = verdict_of(fn, "nan-pixel")
-    assert verdict is conformance.Verdict.NONFINITE
+    outcome, why = outcome_of(fn, "nan-pixel")
+    assert outcome is conformance.Outcome.NONFINITE
     assert "583 of 1024" in why  # all but the 21 x 21 pixels whose windows hold the NaN
 
 
@@ -346,7 +347,7 @@ def test_nan_that_spreads_over_the_map_is_caught_where_a_map_is_offered():
 
     subject = conformance.Subject("spread", sound, map=spread)
     row = conformance.run(subject, ["nan-pixel"])["nan-pixel"]
-    assert row.verdict is conformance.Verdict.WRONG_VALUE
+    assert row.outcome is conformance.Outcome.WRONG_VALUE
     assert "NaN in 484 windows, where 121 touch it" in row.why
 
 
@@ -354,8 +355,8 @@ def test_a_poisoned_neighbor_must_not_reach_a_sound_image():
     def fn(x, y, **call):
         return sound(x + 0 * x.amax().detach(), y, **call)
 
-    verdict, why = verdict_of(fn, "nan-neighbor")
-    assert verdict is conformance.Verdict.NONFINITE
+    outcome, why = outcome_of(fn, "nan-neighbor")
+    assert outcome is conformance.Outcome.NONFINITE
     assert "1024 of 2048" in why
 
 
@@ -383,15 +384,15 @@ def test_a_warning_does_not_excuse_but_is_told():
         warnings.warn("image smaller than window", stacklevel=1)
         return x.mean()
 
-    verdict, why = verdict_of(fn, "smaller-image")
-    assert verdict is conformance.Verdict.WRONG_VALUE
+    outcome, why = outcome_of(fn, "smaller-image")
+    assert outcome is conformance.Outcome.WRONG_VALUE
     assert "image smaller than window" in why
 
 
 def test_rows_of_advice_are_reported_and_never_counted():
     report = conformance.run("ssimlab", ADVICE)
     assert report.passed
-    assert {row.verdict for row in report.rows} == {conformance.Verdict.NONFINITE}
+    assert {row.outcome for row in report.rows} == {conformance.Outcome.NONFINITE}
     assert "no miss in 0 cases" in report.title
 
 
@@ -507,20 +508,22 @@ def test_the_json_is_strict_and_holds_what_the_rows_hold():
 
 
 @pytest.mark.parametrize("kind", ["report", "comparison"])
-def test_the_tables_are_whole_without_script_without_color_and_named(kind):
+def test_the_tables_are_whole_and_named_without_script_or_color_of_text(kind):
     names = {"a <b> & c": "naive.one_pass"}
     compared = conformance.compare(names, FAULTY)
     markup = (faulty_report() if kind == "report" else compared)._repr_html_()
     outline = Outline(markup)
     assert outline.open == []
-    assert {"table", "caption", "thead", "tbody", "th", "td"} <= set(outline.tags)
+    assert {"table", "thead", "tbody", "th", "td"} <= set(outline.tags)
+    title = faulty_report().title if kind == "report" else "What each function does on each case"
+    assert f'<table aria-label="{title}">' in markup
     assert outline.tags.count("tr") == len(FAULTY) + 6  # the heads, and five groups' headings
     assert "script" not in outline.tags
     assert {"col", "row", "rowgroup"} <= set(outline.attributes)
     style = markup[: markup.index("</style>")]
-    assert "currentColor" in style
-    assert "#" not in style
-    assert "rgb(" not in style
+    assert set(re.findall(r"[^-]color: ([^;]*);", style)) == {"inherit"}
+    assert re.findall(r"#[0-9a-f]{3,}", style) == ["#d55e00"]  # the accent that marks a miss
+    assert markup.count("data-missed") - style.count("data-missed") == 1
     assert ("a &lt;b&gt; &amp; c" in markup) == (kind == "comparison")
     for slug in FAULTY:
         assert slug in markup
@@ -542,7 +545,7 @@ def test_a_comparison_has_a_column_for_each_name_with_its_version_and_a_legend()
         assert meaning in compared._repr_html_()
     assert "values only" in compared._repr_html_()
     (offset,) = (rows for case, rows in compared.lines() if case.slug == "offset-1e5")
-    assert [row.verdict for row in offset] == ["fine", "wrong value", "wrong value"]
+    assert [row.outcome for row in offset] == ["fine", "wrong value", "wrong value"]
     assert json.loads(compared.to_json()).keys() == compared.reports.keys()
 
 
@@ -582,8 +585,35 @@ def test_a_wrong_argument_gets_one_clear_sentence(arguments, error, message):
 
 def test_a_missing_library_is_named_with_the_way_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_msssim", None)
-    with pytest.raises(ImportError, match=r"pip install 'ssimlab\[peers,lab\]'"):
+    sentence = r'^pytorch_msssim is not installed: pip install "ssimlab\[peers\]"$'
+    with pytest.raises(ModuleNotFoundError, match=sentence):
         conformance.run("pytorch_msssim")
+
+
+class WithoutRange(torch.nn.Module):
+    def forward(self, x, y):
+        return x.mean()
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x, y: 1.0,
+        lambda x, y, size, data_range: 1.0,
+        WithoutRange(),
+        conformance.from_dssim(WithoutRange()),
+        conformance.from_complement(lambda x, y: 0.0),
+        conformance.Subject("mine", lambda x, y: 1.0),
+    ],
+)
+def test_a_function_that_does_not_take_data_range_is_refused_in_one_sentence(fn):
+    sentence = r"cannot be called as fn\(x, y, data_range=1\.0\) .*: wrap it, as in lambda [^\n]*$"
+    with pytest.raises(TypeError, match=sentence):
+        conformance.run(fn)
+
+
+def test_a_built_in_function_without_a_signature_is_tried_all_the_same():
+    assert conformance.run(max, ["equal"])["equal"].outcome is conformance.Outcome.ERROR
 
 
 def test_an_empty_comparison_is_refused():
@@ -659,7 +689,29 @@ def test_the_command_takes_a_function_of_the_current_folder_with_its_conventions
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "The ordeal of mine:splatting: no miss in 1 case" in done.stdout
+    assert "Conformance of mine:splatting: no miss in 1 case" in done.stdout
+
+
+def in_a_terminal(*arguments, **options):
+    command = [sys.executable, "-m", "ssimlab", "conformance", *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", **options
+    )
+
+
+def test_a_library_that_is_not_installed_is_one_sentence_in_a_terminal(tmp_path):
+    (tmp_path / "kornia.py").write_text("raise ModuleNotFoundError(name='kornia')")
+    with in_a_terminal("kornia", cwd=tmp_path) as done:
+        said = done.communicate()
+    assert said == ("", 'kornia is not installed: pip install "ssimlab[peers]"\n')
+    assert done.returncode == 2
+
+
+def test_a_reader_who_leaves_early_sees_no_traceback():
+    with in_a_terminal("--list") as left:
+        left.stdout.close()
+        assert left.stderr.read() == ""
+    assert left.returncode == 141
 
 
 def test_conventions_that_are_not_declared_are_missed(tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """Bad input gets one clear sentence, from every public function that computes SSIM."""
 
 import contextlib
+import dataclasses
 import inspect
 import math
 import re
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ssimlab
-from ssimlab import Window, attempts, gradient, jacobian, losses, naive, reference, stable
+from ssimlab import Scales, Window, attempts, gradient, jacobian, losses, naive, reference, stable
 
 WITH_REDUCTION = [
     ssimlab.ssim,
@@ -252,21 +253,15 @@ anything = st.one_of(
 MORE = {
     gradient.ssim_gradient: {"wrt": "x"},
     jacobian.ssim_map_jacobian: {"mode": "reverse"},
-    ssimlab.ms_ssim: {
-        "window": Window(3),
-        "weights": (0.5, 0.5),
-        "normalize": "none",
-        "odd": "drop",
-        "last_window": Window(3),
-    },
+    ssimlab.ms_ssim: {"scales": Scales((0.5,)), "reduction": "none"},
     losses.ssim_loss: {"window_size": 5, "padding": "valid", "reduction": "sum"},
     losses.splatting_ssim: {"window_size": 5},
 }
 
 
 def arguments_of(fn):
-    if fn is Window:
-        return {"size": 5, "sigma": 1.5, "padding": "valid"}
+    if fn is Window or fn is Scales:
+        return {field.name: field.default for field in dataclasses.fields(fn) if field.init}
     x, y = list(inspect.signature(fn).parameters)[:2]
     if fn.__module__ == losses.__name__:
         return {x: GOOD, y: GOOD, "max_val": 1.0, **MORE[fn]}
@@ -277,6 +272,7 @@ def arguments_of(fn):
 
 DOORS = [
     Window,
+    Scales,
     reference.ssim,
     stable.ssim,
     gradient.ssim_gradient,

@@ -17,7 +17,8 @@ from strategies import (
 )
 
 import ssimlab
-from ssimlab import Window, gradient, reference, stable
+from ssimlab import Scales, Window, gradient, reference, stable
+from ssimlab.formula import constants
 from ssimlab.losses import MixedLoss, ssim_loss
 from ssimlab.multiscale import ms_dissimilarity, reference_ms_ssim, scale_space_dissimilarity
 
@@ -30,7 +31,7 @@ FORMS = {
 }
 each_form = pytest.mark.parametrize("fn", FORMS.values(), ids=FORMS)
 
-SMALL = {"window": Window(3), "weights": (0.4, 0.6)}
+SMALL = {"window": Window(3), "scales": Scales((0.4, 0.6))}
 
 
 def of_similarity(ssim, **settings):
@@ -46,13 +47,17 @@ def of_dissimilarity(fn, **settings):
 SUBTRACTED = {
     "1 - reference": of_similarity(reference.ssim, window=Window(5)),
     "1 - closed form": of_similarity(gradient.ssim, window=Window(5)),
-    "1 - reference MS-SSIM": of_similarity(reference_ms_ssim, **SMALL, normalize="continued"),
+    "1 - reference MS-SSIM": of_similarity(reference_ms_ssim, **SMALL),
 }
 LOSSES = {
     "dissimilarity": of_dissimilarity(ssimlab.dissimilarity, window=Window(5)),
     "ms_dissimilarity": of_dissimilarity(ms_dissimilarity, **SMALL),
     "joint channels": lambda x, y, data_range: ms_dissimilarity(
-        x[None], y[None], data_range=data_range, **SMALL, joint_channels=True
+        x[None],
+        y[None],
+        data_range=data_range,
+        window=Window(3),
+        scales=Scales((0.4, 0.6), joint_channels=True),
     ),
     "scale space": of_dissimilarity(scale_space_dissimilarity, sigmas=(0.5, 1.5), size=5),
     "ssim_loss same": lambda x, y, data_range: ssim_loss(x, y, 5, data_range),
@@ -269,7 +274,7 @@ def test_an_offset_changes_no_bit_of_contrast_and_structure(window, offsets, see
 
     def contrast_structure(x, y):
         stack, data_range = stable.difference_stack(x, y, 1.0)
-        return stable.factors((stack,), window, reference.constants(data_range)).contrast_structure
+        return stable.factors((stack,), window, constants(data_range)).contrast_structure
 
     moved = contrast_structure(x + offsets[0], y + offsets[1])
     assert torch.equal(moved, contrast_structure(x, y))

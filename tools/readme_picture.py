@@ -16,9 +16,9 @@ def main() -> None:
     original = 0.7 * images.photo("camera", size=256) + 0.15
     spoilt = images.equal_mse(original)
     scores = {name: ssimlab.ssim(original, spoilt[name], data_range=1.0) for name in SHOWN}
-    panels = [figures.photo(original, "original\n")]
+    panels = [figures.picture(original, "original\n")]
     panels += [
-        figures.photo(
+        figures.picture(
             spoilt[name],
             f"{name}\nMSE {images.mse(original, spoilt[name]):.4f}, SSIM {scores[name]:.2f}",
         )

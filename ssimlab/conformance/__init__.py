@@ -1,7 +1,8 @@
-"""The ordeal: a catalogue of cases on which SSIM functions go wrong, for any SSIM function.
+"""A catalogue of cases on which SSIM functions go wrong, to be tried on any SSIM function.
 
 ``run(fn)`` gives a report on one function, ``compare({name: fn})`` a table of several, and
-``python -m ssimlab.conformance kornia`` the same in a terminal, with exit code 1 for a miss.
+``python -m ssimlab conformance kornia`` the same in a terminal, with exit code 1 for a miss. The
+package needs torch alone, and each library only where it is asked for.
 
 The oracle is :func:`ssimlab.reference.ssim` in float64 on the inputs as they are after rounding to
 the case's dtype, with the window and padding that the function declares; its gradient is
@@ -13,7 +14,7 @@ shows what goes wrong after the function has returned, in a root, a power, a log
 """
 
 from .cases import CASES, Case
-from .judge import Row, Verdict
+from .judge import Outcome, Row
 from .report import Comparison, Report
 from .runs import compare, run
 from .subjects import LIBRARIES, SUBJECTS, Subject, from_complement, from_dssim, subject
@@ -24,10 +25,10 @@ __all__ = [
     "SUBJECTS",
     "Case",
     "Comparison",
+    "Outcome",
     "Report",
     "Row",
     "Subject",
-    "Verdict",
     "compare",
     "from_complement",
     "from_dssim",

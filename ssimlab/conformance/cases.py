@@ -78,8 +78,8 @@ class Case:
         return x.to(self.dtype), y.to(self.dtype)
 
 
-def noise(seed: int, *shape: int) -> torch.Tensor:
-    """Uniform noise in [0, 1), float64."""
+def uniform(seed: int, *shape: int) -> torch.Tensor:
+    """Numbers drawn evenly from [0, 1), float64."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(shape, generator=generator, dtype=torch.float64)
 
@@ -89,17 +89,17 @@ def scene(seed: int, *shape: int) -> torch.Tensor:
     n, c, height, width = shape
     rows = torch.linspace(0, 1, height, dtype=torch.float64)[:, None]
     columns = torch.linspace(0, 1, width, dtype=torch.float64)
-    phase = 2 * math.pi * noise(seed, 2, n, c, 1, 1)
+    phase = 2 * math.pi * uniform(seed, 2, n, c, 1, 1)
     slow = torch.sin(2 * math.pi * (1.5 * rows + columns) + phase[0])
     quick = torch.sin(2 * math.pi * (2 * rows - 5 * columns) + phase[1])
-    grain = 2 * noise(seed + 1, *shape) - 1
+    grain = 2 * uniform(seed + 1, *shape) - 1
     return 0.5 + 0.25 * slow + 0.1 * quick + 0.15 * grain
 
 
 def pair(seed: int, *shape: int, blend: float = 0.3) -> Images:
     """A scene, second, and before it the same scene blended with noise; both in [0, 1]."""
     clean = scene(seed, *shape)
-    return (1 - blend) * clean + blend * noise(seed + 2, *shape), clean
+    return (1 - blend) * clean + blend * uniform(seed + 2, *shape), clean
 
 
 SIZE = (1, 1, 32, 32)
@@ -117,7 +117,7 @@ def scaled(images: Images, scale: float = 1.0, offset: float = 0.0) -> Images:
 
 def grains(seed: int, mean: float, contrast: float) -> Images:
     """Two independent noises of standard deviation ``contrast`` about one mean."""
-    x, y = (noise(seed + i, *SIZE) - 0.5 for i in range(2))
+    x, y = (uniform(seed + i, *SIZE) - 0.5 for i in range(2))
     return scaled((x, y), contrast * math.sqrt(12), mean)
 
 
@@ -191,7 +191,7 @@ CASES: tuple[Case, ...] = (
         CONTROLS,
         "an image and its negative 1 - x",
         "SSIM reaches down to -1: clamping or relu at 0 leaves no gradient where it is needed most",
-        lambda: (1 - noise(6, *SIZE), noise(6, *SIZE)),
+        lambda: (1 - uniform(6, *SIZE), uniform(6, *SIZE)),
     ),
     Case(
         "no-grad",
@@ -374,7 +374,7 @@ CASES: tuple[Case, ...] = (
         "x against -x in [-1, 1], data_range=2",
         "two negative factors make a high score: that is the definition, and a reason to shift "
         "signed data",
-        lambda: scaled((noise(27, *SIZE), 1 - noise(27, *SIZE)), 2, -1),
+        lambda: scaled((uniform(27, *SIZE), 1 - uniform(27, *SIZE)), 2, -1),
         data_range=2.0,
     ),
     Case(
@@ -490,7 +490,7 @@ CASES: tuple[Case, ...] = (
         "uint8 images, data_range=255",
         "200² is 64 in eight bits and taps below 1 are 0: an error, or the right number, and no "
         "third",
-        lambda: ((255 * noise(62, *SIZE)).floor(), (255 * noise(63, *SIZE)).floor()),
+        lambda: ((255 * uniform(62, *SIZE)).floor(), (255 * uniform(63, *SIZE)).floor()),
         data_range=255.0,
         dtype=torch.uint8,
         may_refuse=True,
@@ -540,7 +540,7 @@ CASES: tuple[Case, ...] = (
         ADVICE,
         "s ** 0.3 where s is negative",
         "a negative number has no real fractional power: raise (1 + s) / 2",
-        lambda: (1 - noise(73, *SIZE), noise(73, *SIZE)),
+        lambda: (1 - uniform(73, *SIZE), uniform(73, *SIZE)),
         then=lambda s: s**0.3,
     ),
     Case(
@@ -548,7 +548,7 @@ CASES: tuple[Case, ...] = (
         ADVICE,
         "-log(s) where s is negative",
         "a negative number has no logarithm: take -log((1 + s) / 2)",
-        lambda: (1 - noise(74, *SIZE), noise(74, *SIZE)),
+        lambda: (1 - uniform(74, *SIZE), uniform(74, *SIZE)),
         then=lambda s: -s.log(),
     ),
     Case(

@@ -27,8 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("name a function: " + ", ".join(SUBJECTS) + ", or package.module:function")
     try:
         report = run(_subject(options), options.case, device=options.device)
-    except (ImportError, RuntimeError, TypeError, ValueError) as error:
-        parser.error(str(error))
+    # An AssertionError is how torch says that a device is not there.
+    except (AssertionError, ImportError, RuntimeError, TypeError, ValueError) as error:
+        parser.exit(2, f"{error}\n")
     print(report.to_json() if options.json else report)
     return 0 if report.passed else 1
 

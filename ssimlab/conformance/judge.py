@@ -1,4 +1,4 @@
-"""One case, one function: what the oracle says, what the function does, and the verdict."""
+"""One case, one function: what the oracle says, what the function does, and the outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .cases import Case
 from .subjects import Subject
 
 
-class Verdict(str, Enum):
+class Outcome(str, Enum):
     """What a function did on a case; in order of rank, where several are true."""
 
     ERROR = "error"
@@ -59,7 +59,7 @@ class Row:
 
     Args:
         case: the case.
-        verdict: what the function did.
+        outcome: what the function did.
         truth: the mean SSIM by the oracle; None where it refuses, and to refuse is right.
         obtained: the function's; None where it raised an error.
         gradient_error: Σ|g - g*| / (Σ|g*| + 0.1 / data_range) over the pixels where the oracle's
@@ -70,7 +70,7 @@ class Row:
     """
 
     case: Case
-    verdict: Verdict
+    outcome: Outcome
     truth: float | None
     obtained: float | None
     gradient_error: float | None
@@ -80,7 +80,7 @@ class Row:
     @property
     def missed(self) -> bool:
         """Whether this is a fault of the function."""
-        return self.case.counts and self.verdict is not Verdict.FINE
+        return self.case.counts and self.outcome is not Outcome.FINE
 
     @property
     def refused(self) -> bool:
@@ -94,7 +94,7 @@ class _Truth(NamedTuple):
     nan_map: torch.Tensor | None = None
 
 
-class _Outcome(NamedTuple):
+class _Answer(NamedTuple):
     value: float | None = None
     gradient: torch.Tensor | None = None
     nan_map: torch.Tensor | None = None
@@ -103,7 +103,7 @@ class _Outcome(NamedTuple):
 
 
 class _Finding(NamedTuple):
-    verdict: Verdict
+    outcome: Outcome
     what: str
     gradient_error: float | None = None
 
@@ -115,15 +115,15 @@ def judge(case: Case, subject: Subject, device: str = "cpu") -> Row:
         TypeError: the function returns something else than one number.
     """
     truth = _oracle(case, subject.window)
-    outcome = _attempt(case, subject, device)
-    finding = _find(case, truth, outcome)
-    what = finding.what + (f" (it warned: {outcome.warned})" if outcome.warned else "")
+    answer = _attempt(case, subject, device)
+    finding = _find(case, truth, answer)
+    what = finding.what + (f" (it warned: {answer.warned})" if answer.warned else "")
     why = f"{what}; {case.why}" if what else case.why
     return Row(
         case,
-        finding.verdict,
+        finding.outcome,
         truth.value,
-        outcome.value,
+        answer.value,
         finding.gradient_error,
         subject.gradient,
         why,
@@ -146,7 +146,7 @@ def _oracle(case: Case, window: Window) -> _Truth:
     return _Truth(result.item(), gradient, values.isnan())
 
 
-def _attempt(case: Case, subject: Subject, device: str) -> _Outcome:
+def _attempt(case: Case, subject: Subject, device: str) -> _Answer:
     """Call the function as the case says, and differentiate its result by x."""
     x, y = (image.to(device) for image in case.inputs())
     wanted = case.differentiable and subject.gradient and x.is_floating_point()
@@ -159,7 +159,7 @@ def _attempt(case: Case, subject: Subject, device: str) -> _Outcome:
             with case.forward(kind):
                 result = subject.fn(case.layout(x), case.layout(y), **case.arguments)
         except Exception as error:
-            return _Outcome(trouble=_named(error))
+            return _Answer(trouble=_named(error))
     result = _as_scalar(subject, result)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -173,9 +173,9 @@ def _attempt(case: Case, subject: Subject, device: str) -> _Outcome:
                 with torch.no_grad():
                     nan_map = subject.map(case.layout(x), case.layout(y), **case.arguments).isnan()
         except Exception as error:
-            return _Outcome(trouble=f"after the forward pass, {_named(error)}")
+            return _Answer(trouble=f"after the forward pass, {_named(error)}")
     warned = str(caught[0].message).splitlines()[0] if caught else None
-    return _Outcome(
+    return _Answer(
         result.item(),
         gradient if gradient is None else gradient.double().cpu(),
         nan_map if nan_map is None else nan_map.cpu(),
@@ -191,8 +191,8 @@ def _as_scalar(subject: Subject, result: object) -> torch.Tensor:
     is_tensor = isinstance(result, torch.Tensor)
     what = f"a tensor of shape {tuple(result.shape)}" if is_tensor else repr(result)
     raise TypeError(
-        f"{subject.name} returned {what}, but the ordeal needs the mean SSIM, one number: wrap "
-        "it, as in lambda x, y, **call: fn(x, y, **call).mean()"
+        f"{subject.name} returned {what}, and the mean SSIM, one number, is judged: wrap it, as "
+        "in lambda x, y, **call: fn(x, y, **call).mean()"
     )
 
 
@@ -210,59 +210,59 @@ def _gradient(result: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(x) if gradient is None else gradient.double() / scale
 
 
-def _find(case: Case, truth: _Truth, outcome: _Outcome) -> _Finding:
-    """Compare; the first of the verdicts that applies."""
-    if outcome.trouble is not None:
+def _find(case: Case, truth: _Truth, answer: _Answer) -> _Finding:
+    """Compare; the first of the outcomes that applies."""
+    if answer.trouble is not None:
         if truth.value is None or case.may_refuse:
-            return _Finding(Verdict.FINE, "")
-        return _Finding(Verdict.ERROR, outcome.trouble)
+            return _Finding(Outcome.FINE, "")
+        return _Finding(Outcome.ERROR, answer.trouble)
     if truth.value is None:
-        kind = Verdict.WRONG_VALUE if math.isfinite(outcome.value) else Verdict.NONFINITE
+        kind = Outcome.WRONG_VALUE if math.isfinite(answer.value) else Outcome.NONFINITE
         return _Finding(kind, "a result where an error is right")
     tolerance = TOLERANCES.get(case.dtype, TOLERANCE)
-    value = _find_in_value(case, truth, outcome, tolerance.value)
-    if outcome.gradient is None:
+    value = _find_in_value(case, truth, answer, tolerance.value)
+    if answer.gradient is None:
         return value
-    gradient = _find_in_gradient(case, truth, outcome, tolerance.gradient)
-    verdict = min((value.verdict, gradient.verdict), key=list(Verdict).index)
+    gradient = _find_in_gradient(case, truth, answer, tolerance.gradient)
+    outcome = min((value.outcome, gradient.outcome), key=list(Outcome).index)
     what = ", and ".join(filter(None, (value.what, gradient.what)))
-    return _Finding(verdict, what, gradient.gradient_error)
+    return _Finding(outcome, what, gradient.gradient_error)
 
 
-def _find_in_value(case, truth, outcome, tolerance) -> _Finding:
+def _find_in_value(case, truth, answer, tolerance) -> _Finding:
     if case.poisoned and math.isnan(truth.value):
-        if math.isfinite(outcome.value):
-            return _Finding(Verdict.WRONG_VALUE, "a finite score that hides the NaN")
-        if outcome.nan_map is not None and not torch.equal(outcome.nan_map, truth.nan_map):
-            counts = int(outcome.nan_map.sum()), int(truth.nan_map.sum())
+        if math.isfinite(answer.value):
+            return _Finding(Outcome.WRONG_VALUE, "a finite score that hides the NaN")
+        if answer.nan_map is not None and not torch.equal(answer.nan_map, truth.nan_map):
+            counts = int(answer.nan_map.sum()), int(truth.nan_map.sum())
             what = "NaN in {} windows, where {} touch it".format(*counts)
-            return _Finding(Verdict.WRONG_VALUE, what)
-    elif not math.isfinite(outcome.value):
-        return _Finding(Verdict.NONFINITE, "the value is NaN or inf")
-    elif not abs(outcome.value - truth.value) <= tolerance:
-        error = abs(outcome.value - truth.value)
-        return _Finding(Verdict.WRONG_VALUE, f"the value is off by {error:.2g}")
-    return _Finding(Verdict.FINE, "")
+            return _Finding(Outcome.WRONG_VALUE, what)
+    elif not math.isfinite(answer.value):
+        return _Finding(Outcome.NONFINITE, "the value is NaN or inf")
+    elif not abs(answer.value - truth.value) <= tolerance:
+        error = abs(answer.value - truth.value)
+        return _Finding(Outcome.WRONG_VALUE, f"the value is off by {error:.2g}")
+    return _Finding(Outcome.FINE, "")
 
 
-def _find_in_gradient(case, truth, outcome, tolerance) -> _Finding:
+def _find_in_gradient(case, truth, answer, tolerance) -> _Finding:
     # Poisoned pixels may poison the gradient, where they do so for the oracle; all else may not.
     comparable = truth.gradient.isfinite()
-    broken = ~outcome.gradient.isfinite()
+    broken = ~answer.gradient.isfinite()
     if broken_count := int((broken & comparable if case.poisoned else broken).sum()):
         what = f"the gradient is NaN or inf at {broken_count} of {broken.numel()} pixels"
-        return _Finding(Verdict.NONFINITE, what, math.nan)
-    obtained, expected = outcome.gradient[comparable], truth.gradient[comparable]
+        return _Finding(Outcome.NONFINITE, what, math.nan)
+    obtained, expected = answer.gradient[comparable], truth.gradient[comparable]
     norm, floor = expected.abs().sum().item(), GRADIENT_FLOOR / case.data_range
     error = (obtained - expected).abs().sum().item() / (norm + floor)
     if error <= tolerance:
-        return _Finding(Verdict.FINE, "", error)
+        return _Finding(Outcome.FINE, "", error)
     if not obtained.any():
-        return _Finding(Verdict.DEAD_GRADIENT, "the gradient is zero at every pixel", error)
+        return _Finding(Outcome.DEAD_GRADIENT, "the gradient is zero at every pixel", error)
     dead = int(((obtained == 0) & (expected != 0)).sum())
     also = f" and is zero at {dead} of {obtained.numel()} pixels" if dead else ""
     return _Finding(
-        Verdict.WRONG_GRADIENT, f"the gradient has a relative error of {error:.2g}{also}", error
+        Outcome.WRONG_GRADIENT, f"the gradient has a relative error of {error:.2g}{also}", error
     )
 
 

@@ -1,17 +1,17 @@
-"""What the ordeal found, for a terminal, for a notebook and for other programs."""
+"""What was found, for a terminal, for a notebook and for other programs."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import textwrap
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
-from . import markup, words
+from .. import _html
+from . import words
 from .cases import Case
-from .judge import Row, Verdict
+from .judge import Outcome, Row
 from .subjects import Subject
 
 LINE = 100
@@ -51,7 +51,7 @@ class Report:
         misses = len(self.misses)
         who = " ".join(filter(None, (self.subject.name, self.subject.version)))
         return (
-            f"The ordeal of {who}: {misses or 'no'} {'miss' if misses in (0, 1) else 'misses'} in "
+            f"Conformance of {who}: {misses or 'no'} {'miss' if misses in (0, 1) else 'misses'} in "
             f"{count} {'case' if count == 1 else 'cases'}"
         )
 
@@ -65,6 +65,10 @@ class Report:
             f"torch {metadata.version('torch')}, {self.device}."
         )
 
+    def lines(self) -> list[tuple[Case, Row]]:
+        """Each case with its row."""
+        return [(row.case, row) for row in self.rows]
+
     def __getitem__(self, slug: str) -> Row:
         """The row of the case with this slug."""
         for row in self.rows:
@@ -75,18 +79,28 @@ class Report:
     def __str__(self) -> str:
         lines = [self.title, self.setting]
         table = "  {:1} {:<20} {:<14} {:>12} {:>12} {:>14}".format
-        lines += ["", table("", "case", "verdict", "truth", "obtained", "gradient error")]
-        for rows in words.by_group(self.rows):
-            lines.append(words.group_title(rows[0].case))
-            for row in rows:
+        lines += ["", table("", "case", "outcome", "truth", "obtained", "gradient error")]
+        for group in words.by_group(self.lines()):
+            lines.append(words.group_title(group[0][0]))
+            for case, row in group:
                 numbers = words.truth(row), words.obtained(row), words.gradient_error(row)
-                lines.append(table(words.mark(row), row.case.slug, str(row.verdict), *numbers))
-                if row.verdict is not Verdict.FINE:
+                lines.append(table(words.mark(row), case.slug, str(row.outcome), *numbers))
+                if row.outcome is not Outcome.FINE:
                     lines.append(textwrap.fill(row.why, LINE, **_INDENT))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return markup.report_html(self)
+        heads = ("Outcome", "Truth", "Obtained", "Gradient error", "Why")
+        return _html.render(
+            "conformance/report.html",
+            title=self.title,
+            missed=not self.passed,
+            setting=self.setting,
+            heads=heads,
+            columns=1 + len(heads),
+            groups=words.by_group(self.lines()),
+            words=words,
+        )
 
     def to_dict(self) -> dict:
         """The report as plain numbers, strings, lists and dicts."""
@@ -134,8 +148,7 @@ class Comparison:
         heads = [f"{name:<{width}}" for name in self.reports]
         versions = [f"{self.versions[name] or '':<{width}}" for name in self.reports]
         lines = [(" " * 24 + "".join(row)).rstrip() for row in (heads, versions)]
-        for _, group in itertools.groupby(self.lines(), key=lambda line: line[0].group):
-            group = list(group)
+        for group in words.by_group(self.lines()):
             lines.append(words.group_title(group[0][0]))
             for case, rows in group:
                 cells = "".join(f"{words.finding(row):<{width}}" for row in rows)
@@ -145,7 +158,20 @@ class Comparison:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return markup.comparison_html(self)
+        versions = self.versions
+        heads = []
+        for name, report in self.reports.items():
+            notes = [versions[name], None if report.subject.gradient else "values only"]
+            heads.append((name, ", ".join(filter(None, notes))))
+        return _html.render(
+            "conformance/comparison.html",
+            title="What each function does on each case",
+            torch=versions["torch"],
+            heads=heads,
+            columns=1 + len(heads),
+            groups=words.by_group(self.lines()),
+            words=words,
+        )
 
     def to_json(self) -> str:
         """All reports as JSON, by the name of their column."""
@@ -157,7 +183,7 @@ def _row_dict(row: Row) -> dict:
         "case": row.case.slug,
         "group": row.case.group,
         "title": row.case.title,
-        "verdict": str(row.verdict),
+        "outcome": str(row.outcome),
         "counts": row.case.counts,
         "truth": row.truth,
         "obtained": row.obtained,

@@ -1,4 +1,4 @@
-"""Putting functions to the ordeal."""
+"""Running the catalogue on one function or on several."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run(
     window: Window | None = None,
     device: str = "cpu",
 ) -> Report:
-    """Put one SSIM function to the ordeal.
+    """Try one SSIM function on the catalogue.
 
     Args:
         fn: takes ``(x, y, data_range=…)``, images of shape (N, C, H, W), and returns their mean
@@ -33,7 +33,7 @@ def run(
         device: where the images are put, such as "cuda".
 
     Returns:
-        Report: a row for each case, with verdict, truth and what was obtained.
+        Report: a row for each case, with outcome, truth and what was obtained.
 
     Raises:
         TypeError, ValueError: an argument is unknown, or fn returns something else than one
@@ -57,7 +57,7 @@ def compare(
     *,
     device: str = "cpu",
 ) -> Comparison:
-    """Put several functions to the same ordeal: library x failure.
+    """Try several functions on the same cases: library x failure.
 
     Args:
         functions: what :func:`run` takes, by the names that the columns shall have; or names

@@ -1,8 +1,10 @@
-"""What is put to the ordeal: an SSIM function and the conventions that it follows."""
+"""What is judged: an SSIM function and the conventions that it follows."""
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +13,7 @@ from importlib import metadata
 import torch
 
 from .. import naive, stable
+from .._extras import extra
 from ..window import Window
 
 REFLECT = Window(padding="reflect")
@@ -45,12 +48,12 @@ class Subject:
 
 def from_dssim(loss: Callable) -> Callable:
     """SSIM of a loss that returns (1 - SSIM) / 2, as kornia's does."""
-    return lambda x, y, **call: 1 - 2 * loss(x, y, **call)
+    return functools.wraps(loss)(lambda x, y, **call: 1 - 2 * loss(x, y, **call))
 
 
 def from_complement(loss: Callable) -> Callable:
     """SSIM of a loss that returns 1 - SSIM, as Gaussian splatting's does."""
-    return lambda x, y, **call: 1 - loss(x, y, **call)
+    return functools.wraps(loss)(lambda x, y, **call: 1 - loss(x, y, **call))
 
 
 def subject(fn: Callable | Subject | str, *, window: Window | None = None) -> Subject:
@@ -61,8 +64,8 @@ def subject(fn: Callable | Subject | str, *, window: Window | None = None) -> Su
         window: what a function computes with; None is the published window.
 
     Raises:
-        TypeError, ValueError: fn is neither callable nor a known name, or it declares a window
-            and another is given.
+        TypeError, ValueError: fn is neither callable nor a known name, it does not take
+            data_range, or it declares a window and another is given.
         ImportError: the package is not installed.
     """
     declared = isinstance(fn, Subject) or (isinstance(fn, str) and fn in SUBJECTS)
@@ -74,6 +77,7 @@ def subject(fn: Callable | Subject | str, *, window: Window | None = None) -> Su
         found = Subject(getattr(fn, "__name__", type(fn).__name__), fn)
     else:
         raise TypeError(f"fn must be a function or the name of one, not {fn!r}")
+    _check_signature(found)
     if window is None:
         return found
     if declared:
@@ -83,12 +87,7 @@ def subject(fn: Callable | Subject | str, *, window: Window | None = None) -> Su
 
 def _named(name: str) -> Subject:
     if name in SUBJECTS:
-        try:
-            return SUBJECTS[name]()
-        except ImportError as error:
-            raise ImportError(
-                f"{name} cannot be imported ({error}): pip install 'ssimlab[peers,lab]'"
-            ) from error
+        return SUBJECTS[name]()
     module, _, path = name.partition(":")
     if not (module and path):
         raise ValueError(
@@ -103,6 +102,22 @@ def _named(name: str) -> Subject:
     if not isinstance(found, Subject) and not callable(found):
         raise ValueError(f"{name} is not a function: write package.module:function")
     return replace(subject(found), name=name)
+
+
+def _check_signature(found: Subject) -> None:
+    """Refuse what cannot be called as every case calls it, before all of them fail."""
+    fn = inspect.unwrap(found.fn)
+    try:
+        signature = inspect.signature(fn.forward if isinstance(fn, torch.nn.Module) else fn)
+    except (TypeError, ValueError):  # built-in functions have none
+        return
+    try:
+        signature.bind("x", "y", data_range=1.0)
+    except TypeError as error:
+        raise TypeError(
+            f"{found.name} cannot be called as fn(x, y, data_range=1.0) ({error}): wrap it, as "
+            "in lambda x, y, data_range: fn(x, y, max_val=data_range)"
+        ) from None
 
 
 def _own(name: str, fn: Callable, window: Window = Window()) -> Subject:
@@ -133,7 +148,8 @@ def _kornia_call(call: dict) -> dict:
 
 
 def _kornia() -> Subject:
-    from kornia.metrics import ssim
+    with extra("peers"):
+        from kornia.metrics import ssim
 
     def ssim_map(x, y, **call):
         return ssim(x, y, 11, **_kornia_call(call))
@@ -145,7 +161,8 @@ def _kornia() -> Subject:
 
 
 def _kornia_loss() -> Subject:
-    from kornia.losses import ssim_loss
+    with extra("peers"):
+        from kornia.losses import ssim_loss
 
     def dssim(x, y, **call):
         return ssim_loss(x, y, 11, **_kornia_call(call))
@@ -154,7 +171,8 @@ def _kornia_loss() -> Subject:
 
 
 def _torchmetrics() -> Subject:
-    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+    with extra("peers"):
+        from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
     def ssim_map(x, y, **call):
         return ssim(x, y, return_full_image=True, **call)[1]
@@ -163,13 +181,15 @@ def _torchmetrics() -> Subject:
 
 
 def _pytorch_msssim() -> Subject:
-    from pytorch_msssim import ssim
+    with extra("peers"):
+        from pytorch_msssim import ssim
 
     return Subject("pytorch_msssim", ssim, distribution="pytorch-msssim")
 
 
 def _skimage() -> Subject:
-    from skimage.metrics import structural_similarity
+    with extra("lab"):
+        from skimage.metrics import structural_similarity
 
     def maps(x, y, **call):
         planes = itertools.product(*map(range, x.shape[:-2]))

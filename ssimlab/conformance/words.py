@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
+from typing import TypeVar
 
 from .cases import Case
-from .judge import Row, Verdict
+from .judge import Outcome, Row
+
+Found = TypeVar("Found")
 
 #: What the cells of a comparison mean, for both of its forms.
 LEGEND = (
@@ -24,20 +27,29 @@ LEGEND = (
 
 def finding(row: Row) -> str:
     """A row in a few characters, as :data:`LEGEND` explains them."""
-    if row.verdict is Verdict.FINE:
+    if row.outcome is Outcome.FINE:
         return "✓ refuses" if row.refused else "✓"
-    if row.verdict is Verdict.ERROR:
+    if row.outcome is Outcome.ERROR:
         return "! error"
-    if row.verdict is Verdict.WRONG_VALUE or not math.isfinite(row.obtained):
+    if row.outcome is Outcome.WRONG_VALUE or not math.isfinite(row.obtained):
         return f"✗ {_unlike_the_truth(row)}"
-    if row.verdict is Verdict.DEAD_GRADIENT:
+    if row.outcome is Outcome.DEAD_GRADIENT:
         return "∇ 0"
     return f"∇ {number(row.gradient_error, digits=2)}"
 
 
+def spoken(row: Row) -> str:
+    """The same for who hears it."""
+    if row.outcome is Outcome.FINE:
+        return "fine, refuses" if row.refused else "fine"
+    if row.outcome is Outcome.WRONG_GRADIENT:
+        return f"wrong gradient, off by {gradient_error(row)}"
+    return f"{row.outcome}, returns {obtained(row)}"
+
+
 def mark(row: Row) -> str:
     """A check mark, a cross for a miss, a note for what does not count."""
-    if row.verdict is Verdict.FINE:
+    if row.outcome is Outcome.FINE:
         return "✓"
     return "✗" if row.missed else "i"
 
@@ -64,9 +76,9 @@ def number(value: float, digits: int = 6) -> str:
     return "NaN" if math.isnan(value) else f"{value:.{digits}g}"
 
 
-def by_group(rows: Iterable[Row]) -> list[list[Row]]:
-    """The rows that stand under one heading of the catalogue, in its order."""
-    groups = itertools.groupby(rows, key=lambda row: row.case.group)
+def by_group(lines: Iterable[tuple[Case, Found]]) -> list[list[tuple[Case, Found]]]:
+    """The lines, each a case and what was found, that stand under one heading of the catalogue."""
+    groups = itertools.groupby(lines, key=lambda line: line[0].group)
     return [list(members) for _, members in groups]
 
 

@@ -1,1 +1,1 @@
-"""What teaches and diagnoses: pictures, explorers, checks of exercises, and tests of functions."""
+"""The classroom: photographs, figures, explorers, checks of exercises, and losses that go wrong."""

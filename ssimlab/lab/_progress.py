@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Iterable
 
+from .._extras import extra
+
 
 def is_static() -> bool:
     """Whether SSIMLAB_STATIC=1 announces a book build, whose pages no kernel will answer."""
@@ -22,6 +24,7 @@ def progress(items: Iterable, *, desc: str, unit: str) -> Iterable:
     """The items, with a progress bar where somebody waits for them and no page would keep it."""
     if is_static() or not (sys.stderr.isatty() or in_kernel()):
         return items
-    from tqdm.auto import tqdm
+    with extra("lab"):
+        from tqdm.auto import tqdm
 
     return tqdm(items, desc=desc, unit=unit, leave=False)

@@ -1,6 +1,6 @@
 """The book's one figure style: white ground, few colors, scales that say what they mean.
 
-A figure is made of panels. ``photo``, ``ssim_map``, ``signed`` and ``magnitude`` turn a tensor
+A figure is made of panels. ``picture``, ``ssim_map``, ``signed`` and ``magnitude`` turn a tensor
 into a panel with the right colors and limits, and :func:`show` sets panels side by side. Every
 function returns a closed matplotlib Figure: end a cell with it and it shows once.
 """
@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+
+from .._extras import extra
 
 #: Okabe and Ito's colors, which color-blind readers can tell apart; black and yellow left out.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -39,8 +41,9 @@ STYLE = {
 @contextmanager
 def styled():
     """Matplotlib's settings for the book; any colors or lines drawn inside follow them."""
-    import matplotlib.pyplot as plt
-    from cycler import cycler
+    with extra("lab"):
+        import matplotlib.pyplot as plt
+        from cycler import cycler
 
     cycle = cycler(color=COLORS) + cycler(linestyle=LINE_STYLES)
     with plt.rc_context({**STYLE, "axes.prop_cycle": cycle}):
@@ -59,7 +62,7 @@ class Panel:
     bar: bool = True
 
 
-def photo(image, title="", *, low=0.0, high=1.0) -> Panel:
+def picture(image, title="", *, low=0.0, high=1.0) -> Panel:
     """A photograph; what lies outside [low, high] shows as black or white."""
     return Panel(_plane(image, color=True), title, "gray", low, high, bar=False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .._extras import extra
+
 
 def glue(name: str, value, format: str = "{}") -> None:
     """Keep ``value`` under ``name``, for the text of the rendered page to print.
@@ -14,7 +16,8 @@ def glue(name: str, value, format: str = "{}") -> None:
         value: a number, a 0-d tensor or a string.
         format: a format string for it, such as ``"{:.3f}"``.
     """
-    from IPython.display import display
+    with extra("lab"):
+        from IPython.display import display
 
     prefix = "application/papermill.record/"
     text = format.format(value.item() if hasattr(value, "item") else value)

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from .._extras import extra
 from .._inputs import check_image, check_number
 from ..window import Window
 
@@ -31,13 +32,15 @@ def photo(name="camera", *, size=None, color=False, dtype=torch.float64) -> torc
 
     Raises:
         ValueError: no such photograph, a size below 1, or color asked of a gray original.
+        ModuleNotFoundError: scikit-image is not installed.
 
     Source: the images of scikit-image (van der Walt et al., 2014).
     """
-    import skimage.color
-    import skimage.data
-    import skimage.transform
-    import skimage.util
+    with extra("lab"):
+        import skimage.color
+        import skimage.data
+        import skimage.transform
+        import skimage.util
 
     if name not in PHOTOS:
         raise ValueError(f"there is no photograph {name!r}: choose one of {', '.join(PHOTOS)}")

@@ -18,7 +18,7 @@ from . import pitfalls
 NAN, INF = math.nan, math.inf
 
 
-def clamp(dtype=torch.float32, epsilon=1e-8) -> dict[str, float]:
+def clamped_probabilities(dtype=torch.float32, epsilon=1e-8) -> dict[str, float]:
     """Probabilities clamped to [ε, 1 - ε] before the logarithm.
 
     The clamp prevents log 0 where ε and 1 - ε are numbers of the dtype, and wherever it acts the
@@ -97,7 +97,7 @@ def epsilon_in_log(epsilon=1e-8, dtype=torch.float32, logits=(1.0, 1000.0)) -> d
     }
 
 
-def where(dtype=torch.float32) -> dict[str, float]:
+def where_around_a_root(dtype=torch.float32) -> dict[str, float]:
     """``torch.where`` around a square root at 0, once and twice.
 
     Returns:
@@ -116,7 +116,7 @@ def where(dtype=torch.float32) -> dict[str, float]:
     }
 
 
-def nan_to_num(dtype=torch.float32) -> dict[str, float]:
+def nan_replaced(dtype=torch.float32) -> dict[str, float]:
     """``torch.nan_to_num`` on the loss, and on the gradient.
 
     On the loss 0 · log 0 it makes the value right and leaves the gradient NaN. On a gradient it
@@ -185,7 +185,7 @@ def anomaly_mode() -> dict[str, str]:
     return {name: _blamed(run) for name, run in faults.items()}
 
 
-def isnan() -> dict[str, list[bool]]:
+def isnan_against_isfinite() -> dict[str, list[bool]]:
     """``torch.isnan`` and ``torch.isfinite`` of the three non-finite numbers and of 1.
 
     Returns:
@@ -200,14 +200,14 @@ def isnan() -> dict[str, list[bool]]:
 
 #: Every remedy, by the name that it is recommended under.
 REMEDIES = {
-    "clamp": clamp,
+    "clamp": clamped_probabilities,
     "eps": epsilon_in_log,
-    "where": where,
-    "nan_to_num": nan_to_num,
+    "where": where_around_a_root,
+    "nan_to_num": nan_replaced,
     "clip by norm": clip_by_norm,
     "clip by value": clip_by_value,
     "anomaly mode": anomaly_mode,
-    "isnan": isnan,
+    "isnan": isnan_against_isfinite,
 }
 
 

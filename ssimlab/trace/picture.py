@@ -30,12 +30,10 @@ class Picture(NamedTuple):
     height: int
     alt: str
 
-    def html(self, css_class: str) -> str:
-        source = base64.b64encode(self.png).decode()
-        return (
-            f'<img class="{css_class}" width="{self.width}" height="{self.height}" '
-            f'src="data:image/png;base64,{source}" alt="{self.alt}">'
-        )
+    @property
+    def source(self) -> str:
+        """The picture as an address that holds it."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
 def picture_of(tensor: torch.Tensor, bad: torch.Tensor, index: tuple[int, ...]) -> Picture | None:

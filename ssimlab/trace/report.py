@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
+import functools
 import math
 import textwrap
 from dataclasses import dataclass, field
-from importlib.resources import files
 
 import torch
 
@@ -105,22 +104,14 @@ class Trace:
         return "\n".join(rows)
 
     def _repr_html_(self) -> str:
-        style = files(__package__).joinpath("report.css").read_text(encoding="utf-8").strip()
-        places = "".join(_place_html(name, line) for name, line in self._places())
-        facts = "".join(
-            f"<dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd>"
-            for name, text in self._facts()
-            if name != "cure"
+        facts = [(name, text) for name, text in self._facts() if name != "cure"]
+        return _template().render(
+            title=self.title,
+            places=self._places(),
+            facts=facts,
+            picture=self.picture,
+            cure=self.cure,
         )
-        picture = self.picture.html("ssimlab-trace-picture") if self.picture else ""
-        return f"""\
-<div class="ssimlab-trace" role="group" aria-label="Where the first non-finite number came from">
-<style>{style}</style>
-<p class="ssimlab-trace-title">{html.escape(self.title)}</p>
-{places}<div class="ssimlab-trace-body"><dl class="ssimlab-trace-facts">{facts}</dl>{picture}</div>
-<p class="ssimlab-trace-cure"><strong>Usual cure.</strong> {html.escape(self.cure)}</p>
-</div>
-"""
 
     def _places(self) -> list[tuple[str, Line]]:
         places = [("at", self.line_of_code), ("inside", self.inner)]
@@ -146,11 +137,9 @@ class Trace:
         return [*facts, ("cure", self.cure)]
 
 
-def _place_html(name: str, line: Line) -> str:
-    code = html.escape(line.code)
-    if line.columns:
-        start, end = line.columns
-        before, marked, after = line.code[:start], line.code[start:end], line.code[end:]
-        code = f"{html.escape(before)}<mark>{html.escape(marked)}</mark>{html.escape(after)}"
-    block = f'<code class="ssimlab-trace-code">{code}</code>\n' if code else ""
-    return f'<p class="ssimlab-trace-place">{name} {html.escape(line.where)}</p>\n{block}'
+@functools.cache
+def _template():
+    from jinja2 import Environment, PackageLoader  # torch brings it
+
+    templates = Environment(loader=PackageLoader(__package__, ""), autoescape=True)
+    return templates.get_template("report.html")

@@ -32,7 +32,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def built_book() -> Path:
     """The folder of the built pages, which have to be those of the sources as they are now."""
-    if not build_book.is_current(build_book.HTML, build_book.what_pages_depend_on()):
+    if not build_book.is_current():
         pytest.fail("The book is not built, or is older than its sources: run `make book`.")
     return build_book.HTML
 

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("ipywidgets", reason="the extra lab is not installed")
 
+from IPython.core.formatters import DisplayFormatter
 from matplotlib import pyplot, rc_context
 from matplotlib.figure import Figure
 from PIL import Image
@@ -315,7 +316,7 @@ def test_save_writes_a_page_of_its_own(tmp_path):
 
 
 def control(axis):
-    return explore(Draw(), title="Gray", sigma=axis).widget().children[3]
+    return explore(Draw(), title="Gray", sigma=axis).widget().children[2]
 
 
 @pytest.mark.parametrize(
@@ -342,14 +343,14 @@ def test_each_axis_has_the_control_that_fits(axis, kind, traits):
 def test_strings_are_chosen_from_a_list():
     draw = Draw()
     tree = explore(draw, title="Gray", sigma=[0, 1], mode=["a", "b"]).widget()
-    tree.children[4].value = "b"
+    tree.children[3].value = "b"
     assert draw.calls == [(0, "a"), (0, "b")]
 
 
 def test_a_slider_draws_values_in_between():
     draw = Draw()
     tree = explore(draw, title="Gray", caption="Flat.", sigma=[0.0, 5.0]).widget()
-    picture, words, failure, slider, caption = tree.children
+    picture, words, slider, caption = tree.children
     before = picture.value
     assert Image.open(io.BytesIO(before)).format == "PNG"
     assert picture.width == "40"
@@ -359,7 +360,6 @@ def test_a_slider_draws_values_in_between():
     assert picture.value != before
     assert "Gray: sigma 1.25. sigma is 1.250" in words.value
     assert words.value.endswith("sigma is 1.250")
-    assert failure.value == ""
     assert pyplot.get_fignums() == []
 
 
@@ -369,23 +369,24 @@ def test_an_error_in_draw_is_shown_and_goes_when_it_is_over():
             raise ArithmeticError("sigma <must> not be 1")
         return Draw()(sigma)
 
-    picture, _, failure, slider, _ = explore(draw, title="Gray", sigma=[0, 1, 2]).widget().children
+    picture, words, slider, _ = explore(draw, title="Gray", sigma=[0, 1, 2]).widget().children
     slider.value = 1
-    assert "ArithmeticError: sigma &lt;must&gt; not be 1" in failure.value
+    assert "ArithmeticError: sigma &lt;must&gt; not be 1" in words.value
     assert picture.layout.display == "none"
     slider.value = 2
-    assert failure.value == ""
+    assert "Error" not in words.value
+    assert words.value.endswith("sigma is 2.000")
     assert picture.layout.display is None
 
 
-def test_a_kernel_shows_html_in_a_book_build_and_widgets_otherwise():
+def test_a_kernel_shows_all_frames_in_a_book_build_and_otherwise_widgets_beside_one_frame():
     cells = [
-        "import os, matplotlib.pyplot as plt\nfrom ssimlab.lab.explore import explore\n"
+        "import os, matplotlib.pyplot as plt\nfrom ssimlab.lab.explore import Axis, explore\n"
         "def draw(k):\n    plt.subplots(figsize=(1, 1))[1].plot([0, k])\n    return plt.gcf()\n"
         "os.environ['SSIMLAB_STATIC'] = '1'",
         "explore(draw, k=[1, 2], title='A line')",
         "os.environ['SSIMLAB_STATIC'] = '0'",
-        "explore(draw, k=[1, 2], title='A line')",
+        "explore(draw, k=Axis([1, 2], start=1), title='A line', caption='Rising & straight.')",
         "explore(lambda k: 1 / 0, k=[1, 2], title='Nothing')",
     ]
     nbclient, nbformat = map(pytest.importorskip, ("nbclient", "nbformat"))
@@ -394,6 +395,27 @@ def test_a_kernel_shows_html_in_a_book_build_and_widgets_otherwise():
     outputs = [cell.outputs for cell in notebook.cells]
     assert [len(output) for output in outputs] == [0, 1, 0, 1, 1]
     assert set(outputs[1][0].data) == {"text/html", "text/plain"}
-    for widgets in (outputs[3][0], outputs[4][0]):
-        assert "application/vnd.jupyter.widget-view+json" in widgets.data
-        assert "text/html" not in widgets.data
+    drawn, failed = outputs[3][0].data, outputs[4][0].data
+    for data in (drawn, failed):
+        view = data["application/vnd.jupyter.widget-view+json"]
+        state = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+        assert state[view["model_id"]]["model_name"] == "VBoxModel"
+        assert "<script" not in data["text/html"]
+        assert "<style" not in data["text/html"]
+    assert alt_of(drawn["text/html"]) == "A line: k 2."
+    assert "<strong>A line.</strong> Rising &amp; straight." in drawn["text/html"]
+    picture = re.search(r'src="data:image/png;base64,([^"]*)"', drawn["text/html"])[1]
+    assert Image.open(io.BytesIO(base64.b64decode(picture))).size == (100, 100)
+    assert "ZeroDivisionError: division by zero" in failed["text/html"]
+    assert "<img" not in failed["text/html"]
+
+
+def test_outside_a_kernel_nothing_is_drawn_until_html_is_asked_for():
+    draw = Draw()
+    explorer = explore(draw, title="Gray", sigma=[0, 1])
+    in_text = DisplayFormatter(active_types=["text/plain"]).format(explorer)[0]
+    assert in_text == {"text/plain": repr(explorer)}
+    assert draw.calls == []
+    in_html = DisplayFormatter(active_types=["text/plain", "text/html"]).format(explorer)[0]
+    assert in_html.keys() == {"text/plain", "text/html"}
+    assert len(data_of(in_html["text/html"])["frames"]) == 2

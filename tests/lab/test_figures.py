@@ -17,7 +17,7 @@ def nothing_stays_open():
 
 def test_show_draws_every_panel_with_its_limits_and_title():
     panels = [
-        figures.photo(torch.rand(8, 8), "a"),
+        figures.picture(torch.rand(8, 8), "a"),
         figures.ssim_map(torch.rand(1, 1, 8, 8), "b"),
         figures.signed(torch.tensor([[-2.0, 1.0], [0.0, 0.5]]), "c"),
         figures.magnitude(torch.tensor([[0.0, 3.0]]), "d"),
@@ -47,11 +47,11 @@ def test_a_field_of_zeros_or_of_nothing_finite_has_a_scale_all_the_same():
 
 def test_a_batch_is_refused():
     with pytest.raises(ValueError, match="one image at a time"):
-        figures.photo(torch.rand(2, 1, 8, 8))
+        figures.picture(torch.rand(2, 1, 8, 8))
 
 
 def test_color_photographs_show_in_color():
-    figure = figures.show(figures.photo(torch.rand(3, 8, 8)))
+    figure = figures.show(figures.picture(torch.rand(3, 8, 8)))
     assert figure.axes[0].get_images()[0].get_array().shape == (8, 8, 3)
 
 
@@ -91,7 +91,7 @@ def test_bars_print_their_values():
 
 def test_a_color_photograph_is_shown_between_its_limits():
     image = torch.tensor([-10.0, 0.0, 127.5, 255.0, 300.0]).expand(3, 2, 5)
-    drawn = figures.show(figures.photo(image, high=255)).axes[0].get_images()[0].get_array()
+    drawn = figures.show(figures.picture(image, high=255)).axes[0].get_images()[0].get_array()
     assert drawn[0, :, 0].tolist() == [0, 0, 0.5, 1, 1]
 
 

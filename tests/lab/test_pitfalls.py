@@ -304,12 +304,12 @@ def test_a_power_that_the_dtype_cannot_hold_is_refused(times):
 def test_the_smallest_clamp_is_half_the_ulp_below_one(dtype, exponent):
     epsilon = remedies.smallest_clamp(dtype)
     assert epsilon == 2.0**exponent
-    assert remedies.clamp(dtype, epsilon)["high"] < 1
-    assert remedies.clamp(dtype, epsilon / 2)["high"] == 1
+    assert remedies.clamped_probabilities(dtype, epsilon)["high"] < 1
+    assert remedies.clamped_probabilities(dtype, epsilon / 2)["high"] == 1
 
 
 def test_a_clamp_that_works_has_a_dead_gradient():
-    figures = remedies.clamp(torch.float32, 1e-6)
+    figures = remedies.clamped_probabilities(torch.float32, 1e-6)
     assert math.isfinite(figures["loss_when_right"])
     assert math.isfinite(figures["loss_when_wrong"])
     assert figures["gradient_when_wrong"] == 0
@@ -319,7 +319,7 @@ def test_a_clamp_that_works_has_a_dead_gradient():
 
 
 def test_a_clamp_below_the_ulp_leaves_nan():
-    figures = remedies.clamp(torch.float32, 1e-8)
+    figures = remedies.clamped_probabilities(torch.float32, 1e-8)
     assert figures["high"] == 1
     assert math.isnan(figures["loss_when_right"])
     assert math.isnan(figures["gradient_at_logit_20"])
@@ -347,7 +347,7 @@ def test_an_epsilon_that_the_dtype_cannot_hold_is_no_epsilon(epsilon, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_one_where_leaves_nan_and_two_do_not(dtype):
-    figures = remedies.where(dtype)
+    figures = remedies.where_around_a_root(dtype)
     assert figures["value_once"] == figures["value_twice"] == figures["gradient_twice"] == 0
     assert math.isnan(figures["gradient_once"])
     assert figures["gradient_elsewhere"] == 0.25
@@ -355,7 +355,7 @@ def test_one_where_leaves_nan_and_two_do_not(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_nan_to_num_on_the_loss_leaves_the_gradient_nan(dtype):
-    figures = remedies.nan_to_num(dtype)
+    figures = remedies.nan_replaced(dtype)
     assert figures["value"] == 0
     assert math.isnan(figures["gradient"])
     assert figures["nan_becomes"] == 0
@@ -389,7 +389,7 @@ def test_anomaly_mode_misses_inf_and_blames_the_wrong_operation():
 
 
 def test_isnan_does_not_see_infinity_and_isfinite_does():
-    seen = remedies.isnan()
+    seen = remedies.isnan_against_isfinite()
     assert seen["isnan"] == [True, False, False, False]
     assert seen["not_isfinite"] == [True, True, True, False]
 

@@ -13,6 +13,6 @@ those values.
 """
 
 from .checks import gradient, ssim
-from .report import Report
+from .result import Result
 
-__all__ = ["Report", "gradient", "ssim"]
+__all__ = ["Result", "gradient", "ssim"]

@@ -7,16 +7,16 @@ import itertools
 from ... import reference
 from ...gradient import ssim_gradient
 from ...window import Window
-from .cases import make_cases
 from .diagnosis import diagnose
 from .gradient_mistakes import CHAIN_RULE_MISTAKES
+from .pairs import make_pairs
 from .recipe import Recipe
-from .report import Report
+from .result import Result
 from .ssim_mistakes import CONVENTIONS, SSIM_MISTAKES
 from .trial import Diagnosis, Quantity, run_case
 
 
-def ssim(fn, *, window: Window = Window(), ndim: int = 4) -> Report:
+def ssim(fn, *, window: Window = Window(), ndim: int = 4) -> Result:
     """Check a function that computes the mean SSIM of two images.
 
     Args:
@@ -28,34 +28,34 @@ def ssim(fn, *, window: Window = Window(), ndim: int = 4) -> Report:
         ndim: 4 if ``fn`` takes batches (N, C, H, W), 3 for (C, H, W), 2 for one image (H, W).
 
     Returns:
-        Report: print it, or leave it as the last line of a cell; ``.passed`` is for assertions.
+        Result: print it, or leave it as the last line of a cell; ``.passed`` is for assertions.
 
     Raises:
         TypeError, ValueError: an argument is not as described above. What ``fn`` raises is shown
-            in the report.
+            in the result.
 
     Source: Wang et al. (2004); the expected values are those of :func:`ssimlab.reference.ssim`.
     """
     return _check(_SSIM, fn, window, ndim)
 
 
-def gradient(fn, *, window: Window = Window(), ndim: int = 4) -> Report:
+def gradient(fn, *, window: Window = Window(), ndim: int = 4) -> Result:
     """Check a function that computes the gradient of the mean SSIM by its first image.
 
     Args:
         fn: called as ``fn(x, y, data_range=L)`` with float64 tensors and a number; returns
             ∂ mean(SSIM) / ∂x as a tensor or array of the shape of x.
         window: the window of the SSIM that is differentiated, with its padding; the default is
-            the published one, 11 x 11, Gaussian, sigma 1.5, without padding. Chapter 4's is
-            ``ssimlab.attempts.FORUM_WINDOW``.
+            the published one, 11 x 11, Gaussian, sigma 1.5, without padding. The forum thread's
+            is ``ssimlab.attempts.FORUM_WINDOW``.
         ndim: 4 if ``fn`` takes batches (N, C, H, W), 3 for (C, H, W), 2 for one image (H, W).
 
     Returns:
-        Report: print it, or leave it as the last line of a cell; ``.passed`` is for assertions.
+        Result: print it, or leave it as the last line of a cell; ``.passed`` is for assertions.
 
     Raises:
         TypeError, ValueError: an argument is not as described above. What ``fn`` raises is shown
-            in the report.
+            in the result.
 
     Source: equation :eq:`eq-ssim-gradient`, by :func:`ssimlab.gradient.ssim_gradient`.
     """
@@ -69,7 +69,7 @@ _SSIM = Quantity(
     ),
     predicted=Recipe.ssim,
     mistakes=SSIM_MISTAKES,
-    pairs=lambda: itertools.combinations(CONVENTIONS, 2),
+    combinations=lambda: itertools.combinations(CONVENTIONS, 2),
     scale=lambda case: 1.0,
     degree=0,
     preface="",
@@ -83,7 +83,7 @@ _GRADIENT = Quantity(
     predicted=Recipe.gradient,
     mistakes=CHAIN_RULE_MISTAKES + SSIM_MISTAKES,
     # Two mistakes in SSIM are the business of the other check, and so is its window.
-    pairs=lambda: itertools.product(
+    combinations=lambda: itertools.product(
         CHAIN_RULE_MISTAKES, (m for m in CONVENTIONS if m.changes.keys() <= {"constants", "reduce"})
     ),
     # A pixel has a share of 1 / (number of pixels) in the mean, and data_range is its unit.
@@ -108,10 +108,10 @@ def _check(quantity, fn, window, ndim):
         raise ValueError(
             f"ndim must be 4 for (N, C, H, W), 3 for (C, H, W) or 2 for (H, W), not {ndim!r}"
         )
-    trials = [run_case(quantity, fn, case) for case in make_cases(window, ndim)]
+    trials = [run_case(quantity, fn, case) for case in make_pairs(window, ndim)]
     failed = [trial for trial in trials if not trial.passed]
     if not failed:
         worst = max(trials, key=lambda trial: trial.error)
-        return Report(quantity.name, True, trials, worst, Diagnosis(None, ""))
+        return Result(quantity.name, True, trials, worst, Diagnosis(None, ""))
     diagnosis = diagnose(quantity, trials, lambda case: run_case(quantity, fn, case).obtained)
-    return Report(quantity.name, False, trials, failed[0], diagnosis)
+    return Result(quantity.name, False, trials, failed[0], diagnosis)

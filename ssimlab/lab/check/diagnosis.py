@@ -22,7 +22,7 @@ def diagnose(quantity: Quantity, trials: list[Trial], try_case) -> Diagnosis:
     if failed[0].fault:
         return failed[0].fault
     compared = [trial for trial in trials if trial.fault is None]
-    pairs = (a.together_with(b) for a, b in quantity.pairs())
+    pairs = (a.together_with(b) for a, b in quantity.combinations())
     return (
         _vanished(compared)
         or _known_mistake(quantity, quantity.mistakes, compared)

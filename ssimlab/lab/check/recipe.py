@@ -9,15 +9,15 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from ...reference import Constants, Moments, constants, quotients, rearranged_moments
+from ...formula import Constants, Moments, constants, rearranged_moments, similarity
 from ...window import Window
-from .cases import Case
+from .pairs import ImagePair
 
 
 class Parts(NamedTuple):
     """What the chain rule puts together: the images, three partial derivatives, and Wᵀ."""
 
-    case: Case
+    case: ImagePair
     x: torch.Tensor
     y: torch.Tensor
     by_mean: torch.Tensor
@@ -35,12 +35,6 @@ def chain_rule(p: Parts) -> torch.Tensor:
         + 2 * p.x * p.adjoint(p.by_mean_square)
         + p.y * p.adjoint(p.by_mean_product)
     )
-
-
-def product(m: Moments, c: Constants) -> torch.Tensor:
-    """l · cs, the SSIM map. Equation :eq:`eq-ssim`."""
-    luminance, contrast_structure = quotients(m, c)
-    return luminance * contrast_structure
 
 
 @dataclass(frozen=True)
@@ -64,18 +58,18 @@ class Recipe:
     taps: Callable[[Window], Sequence[float]] = lambda window: window.taps
     padding: str | None = None
     filter: Callable = lambda padded, kernel: F.conv2d(padded, kernel)
-    data_range: Callable[[Case], float] = lambda case: case.data_range
+    data_range: Callable[[ImagePair], float] = lambda case: case.data_range
     constants: Callable[[float], Constants] = constants
     moments: Callable[[Moments, Window], Moments] = lambda m, window: m
-    combine: Callable[[Moments, Constants], torch.Tensor] = product
+    combine: Callable[[Moments, Constants], torch.Tensor] = similarity
     reduce: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = lambda s, x: s.mean()
     assemble: Callable[[Parts], torch.Tensor] = chain_rule
 
-    def ssim(self, case: Case) -> torch.Tensor:
+    def ssim(self, case: ImagePair) -> torch.Tensor:
         """The number that this recipe makes of a case, float64."""
         return self._run(case, self._average(case.window))[0]
 
-    def gradient(self, case: Case) -> torch.Tensor:
+    def gradient(self, case: ImagePair) -> torch.Tensor:
         """What this recipe gives for the derivative of :meth:`ssim` by x, of the shape of x."""
         average = self._average(case.window)
         averages = []

@@ -10,12 +10,12 @@ import math
 
 import torch
 
-from ...reference import PUBLISHED_K, Constants, constants, quotients
+from ...formula import PUBLISHED_K, Constants, constants, quotients, similarity
 from ...window import Window
-from .recipe import Mistake, product
+from .recipe import Mistake
 
 
-def _uniform(window):
+def _equal_weights(window):
     return (1 / window.size,) * window.size
 
 
@@ -249,7 +249,7 @@ SSIM_MISTAKES = (
         "uniform window",
         "The weights are all equal. The published window is a Gaussian with a standard deviation "
         "of 1.5 pixels.",
-        {"taps": _uniform},
+        {"taps": _equal_weights},
     ),
     Mistake(
         "wrong sigma: 1 pixel",
@@ -307,7 +307,7 @@ SSIM_MISTAKES = (
         "C not squared, uniform window, zero padding",
         f"This is the loss of an article on NaN. {_UNSQUARED_ADVICE} Its window has equal weights, "
         "and zeros around the images.",
-        {"constants": _unsquared, "taps": _uniform, "padding": "zero"},
+        {"constants": _unsquared, "taps": _equal_weights, "padding": "zero"},
     ),
     Mistake(
         "luminance only",
@@ -345,7 +345,7 @@ SSIM_MISTAKES = (
         "map clamped at zero",
         "SSIM is negative where the images are anticorrelated, and those pixels count; yours "
         "replaces them by zero.",
-        {"combine": lambda m, c: product(m, c).clamp(min=0)},
+        {"combine": lambda m, c: similarity(m, c).clamp(min=0)},
     ),
     Mistake(
         "product of two means",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from ... import reference
-from .cases import Case
+from .pairs import ImagePair
 from .recipe import Mistake, Recipe
 
 #: Largest error, relative to the scale of the quantity, of a function that is right in float64.
@@ -31,7 +31,7 @@ class Diagnosis(NamedTuple):
 class Trial:
     """What a function did with one case; ``fault`` says why ``obtained`` cannot be compared."""
 
-    case: Case
+    case: ImagePair
     expected: torch.Tensor
     obtained: torch.Tensor | None
     error: float
@@ -46,25 +46,26 @@ class Trial:
 class Quantity(NamedTuple):
     """What is checked: its right value, its natural scale, and how it goes wrong.
 
-    ``pairs`` are the mistakes to try two at a time; ``degree`` is the power of a common factor of
-    x, y and data_range that the value takes; ``preface`` introduces a mistake in SSIM itself.
+    ``combinations`` are the mistakes to try two at a time; ``degree`` is the power of a common
+    factor of x, y and data_range that the value takes; ``preface`` introduces a mistake in SSIM
+    itself.
     """
 
     name: str
-    expected: Callable[[Case], torch.Tensor]
-    predicted: Callable[[Recipe, Case], torch.Tensor]
+    expected: Callable[[ImagePair], torch.Tensor]
+    predicted: Callable[[Recipe, ImagePair], torch.Tensor]
     mistakes: tuple[Mistake, ...]
-    pairs: Callable[[], Iterable[tuple[Mistake, Mistake]]]
-    scale: Callable[[Case], float]
+    combinations: Callable[[], Iterable[tuple[Mistake, Mistake]]]
+    scale: Callable[[ImagePair], float]
     degree: int
     preface: str
 
-    def distance(self, case: Case, a: torch.Tensor, b: torch.Tensor) -> float:
+    def distance(self, case: ImagePair, a: torch.Tensor, b: torch.Tensor) -> float:
         """Largest difference, relative to the larger of ``b``'s greatest value and the scale."""
         return float((a - b).abs().max()) / max(self.scale(case), float(b.abs().max()))
 
 
-def run_case(quantity: Quantity, fn: Callable, case: Case) -> Trial:
+def run_case(quantity: Quantity, fn: Callable, case: ImagePair) -> Trial:
     """Run the function on copies of the images, and look at what it returns."""
     expected = quantity.expected(case)
 

@@ -1,26 +1,30 @@
 """A figure with sliders that is alive in a rendered page and in a live kernel alike.
 
 In a page, an explorer is plain HTML: every frame is drawn beforehand, and a few lines of script
-swap them. In a live kernel it is a tree of ipywidgets that draws any value in between.
+swap them. In a live kernel it is a tree of ipywidgets that draws any value in between, and beside
+it one frame as HTML, for whoever reads the saved notebook.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
-import io
 import itertools
 import math
 import os
 import string
+import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from ..._extras import extra
 from .._progress import in_kernel, is_static, progress
 from . import page, widgets
 from .axis import Axis, checked_axis
+from .drawing import Drawing, rendered
 from .page import Frames
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def explore(
@@ -37,9 +41,8 @@ def explore(
 ) -> Explorer:
     """Make one object that shows ``draw`` for every value of its axes, wherever it is displayed.
 
-    Nothing is drawn until the object is shown or saved, except where the environment variable
-    ``SSIMLAB_STATIC=1`` announces a book build: there all frames are drawn at once, so that a
-    ``draw`` that fails, fails its cell.
+    Nothing is drawn until the object is shown or saved, except where the book is built: there all
+    frames are drawn at once, so that a ``draw`` that fails, fails its cell.
 
     Args:
         draw: takes one keyword for each axis and returns a matplotlib Figure of a fixed size, or
@@ -60,11 +63,16 @@ def explore(
             their greatest common step, and strings are chosen from a list.
 
     Returns:
-        Explorer: shows itself as ipywidgets in a live kernel, as HTML elsewhere.
+        Explorer: shows itself as ipywidgets and one frame in HTML in a live kernel, and with all
+        frames in HTML elsewhere.
 
     Raises:
         TypeError, ValueError: one sentence on the argument at fault.
+        ModuleNotFoundError: the packages of the extra ``lab`` are not installed.
     """
+    with extra("lab"):  # here, because a failure further down is taken for draw's
+        import matplotlib.pyplot  # noqa: F401
+        import PIL.Image  # noqa: F401
     if not axes:
         raise ValueError("explore needs at least one axis, such as explore(draw, sigma=[0, 1, 2])")
     axes = {name: checked_axis(name, axis) for name, axis in axes.items()}
@@ -110,30 +118,46 @@ class Explorer:
 
     def to_html(self) -> str:
         """The explorer as HTML that needs nothing else: no kernel, no file, no other host."""
-        caption = page.caption_html(self.title, self.caption)
-        return page.figure_html(self.frames(), self.axes, self.title, caption)
+        return page.figure_html(self.frames(), self.axes, self.title, self.caption)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write a page of its own that holds the explorer, and return its path."""
         path = Path(path)
-        title = self.title or f"Explorer of {_name(self.draw)}"
-        path.write_text(page.page_html(title, self.to_html()), encoding="utf-8")
+        heading = self.title or f"Explorer of {_name(self.draw)}"
+        made = page.page_html(heading, self.frames(), self.axes, self.title, self.caption)
+        path.write_text(made, encoding="utf-8")
         return path
 
     def widget(self):
         """A new tree of ipywidgets that draws whatever value is chosen."""
-        caption = page.caption_html(self.title, self.caption)
-        return widgets.tree(self._draw_one, self.axes, caption)
+        return self._tree(self._at_start())
 
-    def _ipython_display_(self):
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
         if not _live():
-            raise NotImplementedError  # IPython's word for "ask _repr_html_ instead"
-        from IPython.display import display
-
-        display(self.widget())
+            return {}  # where HTML can be shown, IPython asks _repr_html_ next
+        shown = self._at_start()
+        model = self._tree(shown).model_id
+        return {
+            WIDGET: {"version_major": 2, "version_minor": 0, "model_id": model},
+            "text/html": page.still_html(shown, self.title, self.caption),
+            "text/plain": repr(self),
+        }
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+    def _tree(self, shown: Drawing | str):
+        return widgets.tree(self._attempt, shown, self.axes, self.title, self.caption)
+
+    def _at_start(self) -> Drawing | str:
+        return self._attempt({name: axis.values[axis.start] for name, axis in self.axes.items()})
+
+    def _attempt(self, values: dict) -> Drawing | str:
+        """A drawing, or the traceback that tells why there is none."""
+        try:
+            return self._draw_one(values)
+        except Exception:
+            return traceback.format_exc()
 
     def _draw_all(self) -> Frames:
         grid = list(itertools.product(*(axis.values for axis in self.axes.values())))
@@ -157,13 +181,13 @@ class Explorer:
         height = round(first.picture.height * first.width / first.picture.width)
         return Frames(list(index_of), states, (first.width, height))
 
-    def _draw_one(self, values: dict) -> _Drawing:
-        picture, text, width = _render(self.draw, values, self.dpi)
+    def _draw_one(self, values: dict) -> Drawing:
+        picture, width, text = rendered(self.draw, values, self.dpi)
         if self.readout is not None:
             if text:
                 raise ValueError("readout was given and draw returns a text too: keep one of them")
             text = self.readout(**values)
-        return _Drawing(picture, self._alt_text(values, text), text, width)
+        return Drawing(picture, width, self._alt_text(values, text), text)
 
     def _alt_text(self, values: dict, readout: str) -> str:
         if isinstance(self.alt, str):
@@ -175,50 +199,6 @@ class Explorer:
             return alt
         where = ", ".join(f"{axis.label} {axis.text(values[n])}" for n, axis in self.axes.items())
         return f"{self.title}: {where}. {readout}".strip()
-
-
-@dataclass(frozen=True)
-class _Drawing:
-    """One rendered figure: an opaque RGB picture, its words, its displayed width in pixels."""
-
-    picture: object
-    alt: str
-    readout: str
-    width: int
-
-    def encoded(self, format: str, **options) -> bytes:
-        buffer = io.BytesIO()
-        self.picture.save(buffer, format, **options)
-        return buffer.getvalue()
-
-
-def _render(draw: Callable, values: dict, dpi: float | None):
-    """Call ``draw``; return its picture on opaque white, its text and its displayed width."""
-    from matplotlib import pyplot, rc_context
-    from PIL import Image
-
-    before = set(pyplot.get_fignums())
-    buffer = io.BytesIO()
-    try:
-        with pyplot.ioff():
-            drawn = draw(**values)
-        figure, text = drawn if isinstance(drawn, tuple) and len(drawn) == 2 else (drawn, "")
-        if not hasattr(figure, "savefig") or not isinstance(text, str):
-            raise TypeError(
-                f"draw returned {drawn!r}: it must return a matplotlib Figure, or (figure, text)"
-            )
-        dpi = dpi or figure.dpi
-        # A tight box would give each frame a size of its own.
-        fixed = {"savefig.bbox": None, "savefig.facecolor": "auto", "savefig.transparent": False}
-        with rc_context(fixed):
-            figure.savefig(buffer, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})
-        pyplot.close(figure)
-    finally:
-        for number in set(pyplot.get_fignums()) - before:
-            pyplot.close(number)
-    picture = Image.open(buffer).convert("RGBA")
-    opaque = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return opaque.convert("RGB"), text, round(picture.width * figure.dpi / dpi)
 
 
 def _check_parameters(draw: Callable, axes: dict[str, Axis]) -> None:

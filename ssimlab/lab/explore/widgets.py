@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
-import html
 import itertools
 import math
 import re
-import traceback
 from collections.abc import Callable
 
+from ..._extras import extra
+from ..._html import render
 from .axis import Axis
+from .drawing import Drawing
 
 
-def tree(draw_one: Callable, axes: dict[str, Axis], caption: str):
-    """The widgets: picture, words, error, one control for each axis, caption.
+def tree(
+    attempt: Callable[[dict], Drawing | str],
+    shown: Drawing | str,
+    axes: dict[str, Axis],
+    title: str | None,
+    caption: str | None,
+):
+    """The widgets: picture, words, one control for each axis, caption.
 
     Args:
-        draw_one: from a dict of values to a drawing: ``encoded``, ``width``, ``alt``, ``readout``.
+        attempt: from a dict of values to a drawing, or to a text that tells why there is none.
+        shown: what that is for the values at the start.
         axes: the checked axes by name.
-        caption: HTML that stands below the controls.
+        title, caption: what stands below the controls.
     """
-    import ipywidgets
+    with extra("lab"):
+        import ipywidgets
 
     controls = {name: control(axis) for name, axis in axes.items()}
     picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="100%"))
-    words, failure = ipywidgets.HTML(), ipywidgets.HTML()
+    words = ipywidgets.HTML()
 
-    def update(_change=None):
-        try:
-            drawing = draw_one({name: control.value for name, control in controls.items()})
-        except Exception:
-            picture.layout.display, words.value = "none", ""
-            failure.value = f"<pre>{html.escape(traceback.format_exc())}</pre>"
-            return
-        picture.width = str(drawing.width)
-        picture.value = drawing.encoded("png", compress_level=1)
-        picture.layout.display, words.value = None, _words(drawing)
-        failure.value = ""
+    def show(shown: Drawing | str):
+        if isinstance(shown, str):
+            picture.layout.display = "none"
+        else:
+            picture.width = str(shown.width)
+            picture.value = shown.encoded("png", compress_level=1)
+            picture.layout.display = None
+        words.value = render("lab/explore/words.html", shown=shown)
+
+    def update(_change):
+        show(attempt({name: control.value for name, control in controls.items()}))
 
     for widget in controls.values():
         widget.observe(update, names="value")
-    update()
-    below = [ipywidgets.HTML(caption)] if caption else []
-    return ipywidgets.VBox([picture, words, failure, *controls.values(), *below])
+    show(shown)
+    said = render("lab/explore/caption.html", title=title, caption=caption)
+    below = [ipywidgets.HTML(said)] if said else []
+    return ipywidgets.VBox([picture, words, *controls.values(), *below])
 
 
 def control(axis: Axis):
@@ -76,9 +86,3 @@ def control(axis: Axis):
             return ipywidgets.FloatLogSlider(min=low, max=high, step=step, value=start, **common)
     step = (high - low) / 100
     return ipywidgets.FloatSlider(min=low, max=high, step=step, value=start, **common)
-
-
-def _words(drawing) -> str:
-    """The readout, and the alternative text unseen: the Image widget has no place for it."""
-    unseen = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)"
-    return f'<span style="{unseen}">{html.escape(drawing.alt)}</span>{html.escape(drawing.readout)}'

@@ -7,12 +7,12 @@ from functools import cached_property
 
 import torch
 
-from ...reference import constants
+from ...formula import constants
 from ...window import Window
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class ImagePair:
     """One pair of images.
 
     Attributes:
@@ -48,8 +48,8 @@ class Case:
         return 2.0**-24 * (1 + square / spread)
 
 
-def make_cases(window: Window, ndim: int) -> list[Case]:
-    """All cases for one window, by number of pixels.
+def make_pairs(window: Window, ndim: int) -> list[ImagePair]:
+    """All pairs for one window, by number of pixels.
 
     Args:
         window: sets the sizes; the smallest images are one pixel larger than the window.
@@ -63,7 +63,7 @@ def make_cases(window: Window, ndim: int) -> list[Case]:
         generator = torch.Generator().manual_seed(len(made))
         x, y = make(size, generator)
         x, y = (low + (high - low) * image for image in (x, y))
-        made.append(Case(name, x, y, data_range, window))
+        made.append(ImagePair(name, x, y, data_range, window))
 
     add("noise in [0, 1]", 1, 1)
     add("two constant images", 1, 2, make=_constants)
@@ -79,16 +79,16 @@ def make_cases(window: Window, ndim: int) -> list[Case]:
         add(lead, 2, 3, lead=(2, 3), make=_uneven)
     # Large enough for an interior that no border reaches, and for a thousand pixels to average.
     add("a larger image", 2 * window.size + 2, 2 * window.size + 1)
-    return sorted(made, key=lambda case: case.x.numel())
+    return sorted(made, key=lambda pair: pair.x.numel())
 
 
-def _noise(size, generator):
+def _uniform(size, generator):
     return torch.rand(size, generator=generator, dtype=torch.float64)
 
 
 def _mixed(size, generator):
-    x = _noise(size, generator)
-    return x, 0.6 * x + 0.4 * _noise(size, generator)
+    x = _uniform(size, generator)
+    return x, 0.6 * x + 0.4 * _uniform(size, generator)
 
 
 def _reversed(size, generator):
@@ -101,13 +101,13 @@ def _constants(size, generator):
 
 
 def _twice(size, generator):
-    x = _noise(size, generator)
+    x = _uniform(size, generator)
     return x, x.clone()
 
 
 def _negative(size, generator):
-    x = _noise(size, generator)
-    return x, 1 - 0.9 * x - 0.1 * _noise(size, generator)
+    x = _uniform(size, generator)
+    return x, 1 - 0.9 * x - 0.1 * _uniform(size, generator)
 
 
 def _uneven(size, generator):
@@ -115,4 +115,4 @@ def _uneven(size, generator):
     x, y = _mixed(size, generator)
     count = x[..., 0, 0].numel()
     contrast = torch.linspace(0.1, 1, count, dtype=x.dtype).reshape(*size[:-2], 1, 1)
-    return contrast * x, contrast * y + 0.2 * (1 - contrast) * _noise(size, generator)
+    return contrast * x, contrast * y + 0.2 * (1 - contrast) * _uniform(size, generator)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 
 import torch
 
-from .cases import Case
+from ... import _html
+from .pairs import ImagePair
 from .trial import TOLERANCE, Diagnosis, Trial
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Report:
+class Result:
     """What a check found.
 
-    A report is true if the function passed, prints as text, and shows as a table in a notebook.
+    A result is true if the function passed, prints as text, and shows as a table in a notebook.
 
     Attributes:
         quantity: "ssim" or "gradient".
@@ -43,7 +43,7 @@ class Report:
         return self.found.explanation
 
     @property
-    def case(self) -> Case:
+    def case(self) -> ImagePair:
         """The smallest case that failed (or that came out worst, if all passed): its images are
         ``.case.x`` and ``.case.y``, its range ``.case.data_range``."""
         return self.shown.case
@@ -86,18 +86,11 @@ class Report:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        cell = "text-align:left;vertical-align:top;padding:0.25em 1em 0.25em 0"
-        rows = "".join(
-            f'<tr style="background:none"><th scope="row" style="{cell};white-space:nowrap">'
-            f'{escape(label)}</th><td style="{cell};white-space:pre-line;overflow-wrap:anywhere">'
-            f"{escape(text)}</td></tr>"
-            for label, text in self._rows()
-        )
-        table = f'<table style="color:inherit;border:0">{rows}</table>' if rows else ""
-        return (
-            '<div class="ssimlab-check" style="color:inherit;max-width:50em;padding-left:1em;'
-            'border-left:0.25em solid currentColor">'
-            f"<p><strong>{escape(self._headline())}</strong></p>{table}</div>"
+        return _html.render(
+            "lab/check/result.html",
+            passed=self.passed,
+            headline=self._headline(),
+            rows=self._rows(),
         )
 
     def _headline(self) -> str:
@@ -120,7 +113,7 @@ class Report:
             (
                 "case",
                 f"{case.name}: x and y of shape {case.shape}, data_range={case.data_range:g}\n"
-                "(.case.x, .case.y and .case.data_range of this report)",
+                "(.case.x, .case.y and .case.data_range of this result)",
             )
         ]
         if self.obtained is not None:
