@@ -85,8 +85,8 @@ def missing() -> str:
     if named := os.environ.get("CHROMIUM"):
         return f"CHROMIUM is set to {named!r}, which does not start: name another, or unset it."
     return (
-        "The pages are tested in Chromium, and there is none: run `make test` as root, install it "
-        "(on Debian `apt-get install chromium`), or set CHROMIUM to the path of the program."
+        "The pages are tested in Chromium, and none that starts is here: install it (on Debian "
+        "`apt-get install chromium`), or set CHROMIUM to the path of the program."
     )
 
 
