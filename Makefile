@@ -7,7 +7,7 @@ JOBS ?= 2
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check browser lint format stamp pins mutants clean
+.PHONY: help book test check browser lint format stamp house pins mutants clean
 .NOTPARALLEL:
 
 help: ## show this list
@@ -36,12 +36,13 @@ check: $(READY) ## run the package's tests alone and print the branches that the
 browser: $(READY) ## name the browser that the pages are tested in; where there is none, obtain it
 	$(BIN)/python -m tools.browser
 
-lint: $(READY) ## check style, types, notebooks and stamped addresses; change nothing
+lint: $(READY) ## check style, types, notebooks, stamped addresses and the picture of the house; change nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright
 	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	$(BIN)/python -m tools.stamp_address --check
+	$(BIN)/python -m tools.house --check
 
 format: $(READY) ## mend what the linters can mend by themselves
 	$(BIN)/ruff check --fix .
@@ -51,6 +52,9 @@ format: $(READY) ## mend what the linters can mend by themselves
 
 stamp: $(READY) ## write the repository's address (from _config.yml) wherever it stands
 	$(BIN)/python -m tools.stamp_address
+
+house: $(READY) ## draw in CONTRIBUTING.md which part of the house imports which
+	$(BIN)/python -m tools.house
 
 # pip finds by itself what torch wants of CUDA, where it is wanted.
 pins: $(READY) ## resolve requirements.txt from pyproject.toml; a pin that still fits stays

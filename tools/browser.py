@@ -38,7 +38,7 @@ def playwrights_folder() -> Path:
     """Where in the user's cache Playwright keeps its own headless shell."""
     command = [*PLAYWRIGHTS_OWN, "--dry-run"]
     plan = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return Path(re.search(r"Install location: +(.+)", plan)[1])
+    return Path(re.findall(r"Install location: +(.+)", plan)[0])
 
 
 def candidates() -> Iterator[str]:
