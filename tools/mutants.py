@@ -3,7 +3,7 @@
 Each module of TESTS is changed in one small place after another (mutations.py says how), and its
 tests are run on every such mutant until one fails. A mutant that no test notices is a survivor:
 it asks for a test, or, where no test could tell it from the right version, for an entry with the
-reason in mutants_equivalent.toml.
+reason in mutants_equivalent.yml.
 
     python -m tools.mutants                    all modules; exit code 1 below 95 % killed
     python -m tools.mutants window stable      these alone
@@ -23,7 +23,6 @@ import resource
 import signal
 import sys
 import time
-import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.machinery import SourceFileLoader
@@ -32,13 +31,14 @@ from typing import NamedTuple
 
 import pytest
 import torch
+import yaml
 from tqdm import tqdm
 
 from tools.mutations import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parent.parent
 FOUND = ROOT / "_build" / "mutants.json"
-EQUIVALENT = ROOT / "tools" / "mutants_equivalent.toml"
+EQUIVALENT = ROOT / "tools" / "mutants_equivalent.yml"
 LEAST = 0.95
 
 #: The tests that speak of each module, those first that find most in the least time.
@@ -64,10 +64,11 @@ MEMORY = 8 << 30
 
 
 class Attempt(NamedTuple):
-    """A version of a module, to be tried by its tests."""
+    """A version of a module, and how long its tests may take."""
 
     module: str
-    mutant: Mutant
+    name: str
+    source: str
     seconds: float
 
 
@@ -103,7 +104,7 @@ def try_in_this_process(attempt: Attempt) -> int:
     for stream in (1, 2):
         os.dup2(nowhere, stream)
     os.environ["HYPOTHESIS_PROFILE"] = "unshrunk"
-    sys.meta_path.insert(0, Mutated(attempt.module, attempt.mutant.source))
+    sys.meta_path.insert(0, Mutated(attempt.module, attempt.source))
     files = map(str, test_files(attempt.module))
     return pytest.main([*PYTEST, *files])
 
@@ -133,18 +134,24 @@ def tried(attempts: Iterable[Attempt], jobs: int) -> Iterator[tuple[Attempt, boo
             os.kill(child, signal.SIGKILL)
 
 
-def key(mutant: Mutant) -> str:
-    """What a mutant is known by, wherever its lines move."""
-    return f"{mutant.where}\n{mutant.change}"
+def named_mutants(module: str) -> dict[str, Mutant]:
+    """The mutants of a module by what they are known by, wherever their lines move."""
+    named = {}
+    for mutant in mutants(path_of(module).read_text(encoding="utf8")):
+        name = f"{mutant.where}\n{mutant.change}"
+        while name in named:
+            name += "\n(again)"
+        named[name] = mutant
+    return named
 
 
-def equivalents(module: str, found: dict[str, Mutant]) -> set[str]:
-    """The keys of the mutants that no test can tell from the right version."""
-    listed = tomllib.loads(EQUIVALENT.read_text(encoding="utf8")).get("mutant", [])
-    keys = {f"{one['where']}\n{one['change'].strip()}" for one in listed if one["in"] == module}
-    if gone := keys - found.keys():
+def equivalents(module: str, named: dict[str, Mutant]) -> set[str]:
+    """The names of the mutants that no test can tell from the right version."""
+    listed = yaml.safe_load(EQUIVALENT.read_text(encoding="utf8"))
+    names = {f"{one['where']}\n{one['change'].strip()}" for one in listed if one["in"] == module}
+    if gone := names - named.keys():
         sys.exit(f"{EQUIVALENT.name} lists what is no mutant of {module}:\n" + "\n\n".join(gone))
-    return keys
+    return names
 
 
 def digest(*files: Path) -> str:
@@ -153,7 +160,8 @@ def digest(*files: Path) -> str:
 
 def earlier(module: str, found: dict, fresh: bool) -> dict:
     """What is known of the mutants of a module that is still the same, to be added to."""
-    source, tests = digest(path_of(module)), digest(*sorted((ROOT / "tests").glob("*.py")))
+    source = digest(path_of(module), ROOT / "tools" / "mutations.py")
+    tests = digest(*sorted((ROOT / "tests").glob("*.py")))
     known = found.get(module)
     if fresh or known is None or known["source"] != source:
         known = {"source": source, "killed": [], "survived": []}
@@ -164,7 +172,7 @@ def earlier(module: str, found: dict, fresh: bool) -> dict:
 
 def patience(modules: Iterable[str], jobs: int) -> dict[str, float]:
     """For each module, the seconds to wait for its tests; ends where they fail without a mutant."""
-    unchanged = (Attempt(m, Mutant("", 0, "", path_of(m).read_text("utf8")), 3600) for m in modules)
+    unchanged = (Attempt(m, "unchanged", path_of(m).read_text("utf8"), 3600) for m in modules)
     seconds = {}
     for attempt, passed, took in tried(unchanged, jobs):
         if not passed:
@@ -174,7 +182,7 @@ def patience(modules: Iterable[str], jobs: int) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Which mutants do the tests kill?")
     parser.add_argument("modules", nargs="*", metavar="module", help=", ".join(TESTS))
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
@@ -190,21 +198,27 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     for name in SLOW_TO_IMPORT:
         importlib.import_module(name)
-    everything, attempts = {}, []
+    everything: dict[str, dict[str, Mutant]] = {}
+    waiting: list[tuple[str, str]] = []
     found = json.loads(FOUND.read_text("utf8")) if FOUND.exists() else {}
     for module in modules:
-        everything[module] = {key(one): one for one in mutants(path_of(module).read_text("utf8"))}
+        everything[module] = named = named_mutants(module)
+        for equivalent in equivalents(module, named):
+            del named[equivalent]
         found[module] = known = earlier(module, found, options.fresh)
-        done = {*known["killed"], *known["survived"], *equivalents(module, everything[module])}
-        attempts += [(module, one) for name, one in everything[module].items() if name not in done]
-    seconds = patience(dict(attempts), options.jobs)
-    attempts = [Attempt(module, mutant, seconds[module]) for module, mutant in attempts]
+        for kind in ("killed", "survived"):
+            known[kind] = [name for name in known[kind] if name in named]
+        waiting += [
+            (module, name) for name in sorted(named.keys() - {*known["killed"], *known["survived"]})
+        ]
+    seconds = patience(dict(waiting), options.jobs)
+    attempts = [Attempt(m, name, everything[m][name].source, seconds[m]) for m, name in waiting]
 
     FOUND.parent.mkdir(exist_ok=True)
     with tqdm(tried(attempts, options.jobs), total=len(attempts), unit="mutant") as bar:
         for attempt, survived, _ in bar:
             known = found[attempt.module]["survived" if survived else "killed"]
-            known.append(key(attempt.mutant))
+            known.append(attempt.name)
             FOUND.write_text(json.dumps(found, indent=1), encoding="utf8")
             bar.set_postfix(survivors=sum(len(found[m]["survived"]) for m in modules))
     return report(everything, found)
@@ -212,18 +226,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def report(everything: dict[str, dict[str, Mutant]], found: dict) -> int:
     """Print the survivors and the shares; 1 where too few were killed."""
-    for module, all_of_it in everything.items():
-        for name in found[module]["survived"]:
-            mutant = all_of_it[name]
-            print(
-                f"\nssimlab/{module}.py:{mutant.line}, {mutant.where or 'module'}\n{mutant.change}"
-            )
+    for module, named in everything.items():
+        for mutant in map(named.__getitem__, found[module]["survived"]):
+            print(f"\nssimlab/{module}.py:{mutant.line} {mutant.where}\n{mutant.change}")
     print(f"\n{'module':<12}{'mutants':>8}{'killed':>8}{'share':>9}")
-    sums = {m: [len(found[m]["killed"]), len(found[m]["survived"])] for m in everything}
-    sums["together"] = [sum(column) for column in zip(*sums.values(), strict=True)]
-    for name, (killed, survived) in sums.items():
-        print(f"{name:<12}{killed + survived:>8}{killed:>8}{killed / (killed + survived):>9.1%}")
-    return int(killed < LEAST * (killed + survived))
+    killed = {module: len(found[module]["killed"]) for module in everything}
+    tried = {m: count + len(found[m]["survived"]) for m, count in killed.items()}
+    killed["together"], tried["together"] = sum(killed.values()), sum(tried.values())
+    for name, count in tried.items():
+        print(f"{name:<12}{count:>8}{killed[name]:>8}{killed[name] / count:>9.1%}")
+    return int(killed["together"] < LEAST * tried["together"])
 
 
 if __name__ == "__main__":

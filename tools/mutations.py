@@ -38,6 +38,9 @@ OPERATORS = {
 NAMES = [("min", "max"), ("any", "all"), ("sum", "mean"), ("zeros_like", "ones_like")]
 OTHER_NAME = {a: b for pair in NAMES for a, b in (pair, pair[::-1])}
 
+# Functions whose arguments nobody confuses, or that do not care.
+NO_ORDER = ("isinstance", "cast", "min", "max")
+
 # What is not for the machine: its fields, by the node that has them.
 NOT_CODE = {
     ast.arg: {"annotation"},
@@ -71,11 +74,15 @@ def mutants(source: str) -> list[Mutant]:
     starts = [0]
     for row in text.splitlines(keepends=True):
         starts.append(starts[-1] + len(row))
+
+    def place(line: int | None, column: int | None) -> int:
+        return starts[(line or 1) - 1] + (column or 0)
+
     for node, where in _code(ast.parse(source)):
         for old, new in _changes(node):
-            start = starts[old.lineno - 1] + old.col_offset
-            end = starts[old.end_lineno - 1] + old.end_col_offset
-            wrong = (text[:start] + new.encode() + text[end:]).decode()
+            before = text[: place(old.lineno, old.col_offset)]
+            after = text[place(old.end_lineno, old.end_col_offset) :]
+            wrong = (before + new.encode() + after).decode()
             if wrong != source:
                 found[wrong] = Mutant(where, old.lineno, _difference(source, wrong), wrong)
     return sorted(found.values(), key=lambda mutant: mutant.line)
@@ -100,14 +107,22 @@ def _code(node: ast.AST, where: str = "") -> Iterator[tuple[ast.AST, str]]:
 
 
 def _is_for_people(node: ast.AST) -> bool:
-    text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return text or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+    """Docstrings, lists of names, and what speaks to the type checker alone."""
+    match node:
+        case ast.Expr(value=ast.Constant()) | ast.Assign(targets=[ast.Name(id="__all__")]):
+            return True
+        case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar" | "ParamSpec"))):
+            return True
+        case ast.Constant(value=str() as text):
+            return " " in text or "[" in text
+    return False
 
 
-def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+def _changes(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
     """What may go wrong at a node: (part of it, the text in its place)."""
 
-    def put(field: str, value: object) -> tuple[ast.AST, str]:
+    def put(field: str, value: object) -> tuple[ast.expr | ast.stmt, str]:
+        assert isinstance(node, (ast.expr, ast.stmt))
         changed = copy.copy(node)
         setattr(changed, field, value)
         whole = ast.unparse(changed)
@@ -118,7 +133,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
             yield node, str(not value)
         case ast.Constant(value=int() | float() as value):
             yield node, repr(value + 1 if isinstance(value, int) else 2 * value or 1.0)
-        case ast.Constant(value=str() as value) if value and " " not in value:
+        case ast.Constant(value=str() as value) if value:
             yield node, repr(value + "_")
         case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.AugAssign(op=op):
             yield from (put("op", other()) for other in OPERATORS.get(type(op), ()))
@@ -136,7 +151,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
             yield node, "pass"
         case ast.Call(func=func, args=args, keywords=keywords):
             plain = not any(isinstance(arg, ast.Starred) for arg in args[:2])
-            if len(args) > 1 and plain and ast.unparse(func) not in ("isinstance", "min", "max"):
+            if len(args) > 1 and plain and ast.unparse(func) not in NO_ORDER:
                 yield put("args", [args[1], args[0], *args[2:]])
             for i, keyword in enumerate(keywords):
                 if keyword.arg:
