@@ -3,12 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 JOBS ?= 2
+# Chosen by hand; every other pin is the newest version that fits, or stays what it was.
+TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint format stamp pins clean
+.PHONY: help book test check browser lint format stamp house pins mutants clean
+.NOTPARALLEL:
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "PYTHON=python3.12 make ... chooses the Python that .venv is made with (3.11 to 3.13)."
 
@@ -21,30 +24,48 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
 	@touch $@
 
-book: $(READY) ## build the book into _build/html (changed notebooks run first, in parallel)
+book: $(READY) ## build the book into _build/html (what changed runs first, in parallel)
 	$(BIN)/python -m tools.build_book --jobs $(JOBS)
 
-test: book ## run every test; the pages are tested in Chromium, so the book is brought up to date first
-	$(BIN)/python -m pytest -n $(JOBS)
+test: browser check book ## run every test: the package's, then those of the book, which is built for them
+	$(BIN)/python -m pytest tests/book -n $(JOBS)
 
-lint: $(READY) ## check style, notebooks and stamped addresses; change nothing
+check: $(READY) ## run the package's tests alone and print the branches that they reach
+	$(BIN)/python -m pytest tests --ignore=tests/book -n $(JOBS) --cov=ssimlab --cov-branch
+
+browser: $(READY) ## name the browser that the pages are tested in; where there is none, obtain it
+	$(BIN)/python -m tools.browser
+
+lint: $(READY) ## check style, types, notebooks, stamped addresses and the picture of the house; change nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright
 	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
-	$(BIN)/python tools/stamp_address.py --check
+	$(BIN)/python -m tools.stamp_address --check
+	$(BIN)/python -m tools.house --check
 
 format: $(READY) ## mend what the linters can mend by themselves
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
-	$(BIN)/python tools/stamp_address.py
+	$(BIN)/python -m tools.stamp_address
 
 stamp: $(READY) ## write the repository's address (from _config.yml) wherever it stands
-	$(BIN)/python tools/stamp_address.py
+	$(BIN)/python -m tools.stamp_address
 
-pins: ## make requirements.txt anew from pyproject.toml
-	$(PYTHON) tools/pin_requirements.py
+house: $(READY) ## draw in CONTRIBUTING.md which part of the house imports which
+	$(BIN)/python -m tools.house
+
+# pip finds by itself what torch wants of CUDA, where it is wanted.
+pins: $(READY) ## resolve requirements.txt from pyproject.toml; a pin that still fits stays
+	printf '%s\n' $(TORCH) 'setuptools>=77' | $(BIN)/uv pip compile pyproject.toml - --all-extras \
+	  --universal --python-version 3.11 --fork-strategy fewest --no-annotate \
+	  --custom-compile-command "make pins" --output-file requirements.txt --quiet
+	grep -vE '^(cuda-|nvidia-|triton=)' requirements.txt > .venv/pins && mv .venv/pins requirements.txt
+
+mutants: $(READY) ## break the package in small ways and report the share that `make check` notices (long)
+	$(BIN)/python -m tools.mutants
 
 clean: ## remove what was built; .venv too
-	rm -rf _build .venv .pytest_cache .ruff_cache build *.egg-info
-	find ssimlab tests tools book -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf _build .venv .pytest_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	find ssimlab tests tools claims book -name __pycache__ -type d -prune -exec rm -rf {} +

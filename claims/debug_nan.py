@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from ssimlab.lab import pitfalls, remedies
 
-from .measuring import largest, nans, noise, nonfinite, value_and_gradient
+from .measuring import largest, nans, nonfinite, normal, value_and_gradient
 from .registry import Finding, Verdict, claims_of, show
 
 HOLDS, CONDITIONAL, FALSE = Verdict.HOLDS, Verdict.CONDITIONAL, Verdict.FALSE
@@ -418,8 +418,8 @@ def relu_is_smoother():
     """Both hinges on 200 random batches, and their jump at the margin."""
     worst_loss = worst_gradient = 0.0
     for seed in range(200):
-        predicted = 3 * noise(50, seed=seed, dtype=torch.float32)
-        target = noise(50, seed=1000 + seed, dtype=torch.float32).sign()
+        predicted = 3 * normal(50, seed=seed, dtype=torch.float32)
+        target = normal(50, seed=1000 + seed, dtype=torch.float32).sign()
         by_max, by_relu = (
             value_and_gradient(lambda p, f=f, t=target: f(p, t), predicted)
             for f in (pitfalls.hinge_by_max, pitfalls.hinge)
@@ -659,7 +659,7 @@ def scaling_and_clipping():
 )
 def halving_the_batch():
     """A batch of 64 with one poisoned sample, halved until one is left."""
-    batch, poisoned = noise(64, 10, dtype=torch.float32).abs(), 41
+    batch, poisoned = normal(64, 10, dtype=torch.float32).abs(), 41
     batch[poisoned, 3] = 0.0
 
     def loss(samples):
@@ -744,7 +744,7 @@ class _HalvedSquare(torch.autograd.Function):
 )
 def custom_functions():
     """A custom function with a wrong derivative: does it run, and does gradcheck notice?"""
-    x = noise(5).requires_grad_()
+    x = normal(5).requires_grad_()
     value, gradient = value_and_gradient(_HalvedSquare.apply, x)
     caught = not torch.autograd.gradcheck(_HalvedSquare.apply, (x,), raise_exception=False)
     right = torch.autograd.gradcheck(torch.square, (x,), raise_exception=False)

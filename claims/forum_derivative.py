@@ -7,11 +7,11 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ssimlab import attempts, gradient, jacobian, naive, reference
+from ssimlab import attempts, formula, gradient, jacobian, naive, reference
 from ssimlab.attempts import FORUM_WINDOW
 from ssimlab.window import Window
 
-from .measuring import largest, noise, relative_error, uniform, value_and_gradient
+from .measuring import largest, normal, relative_error, uniform, value_and_gradient
 from .registry import Finding, Verdict, claims_of, show
 
 HOLDS, CONDITIONAL, FALSE = Verdict.HOLDS, Verdict.CONDITIONAL, Verdict.FALSE
@@ -54,7 +54,7 @@ def discrepancy():
     for side in (16, 64, 128):
         for seed in (0, 1):
             x = uniform(1, 1, side, side, seed=seed)
-            y = x + 0.1 * noise(1, 1, side, side, seed=seed)
+            y = x + 0.1 * normal(1, 1, side, side, seed=seed)
             true, wrong = mean_ssim_gradient(x, y), first_attempt(x, y)
             worst[side, seed] = largest(wrong - true)
             relative[side, seed] = relative_error(wrong, true)
@@ -179,7 +179,7 @@ def second_attempt():
     """The second attempt against the gradient by μ and against the gradient by the image."""
     x, y = attempts.forum_images()
     posted = attempts.by_local_mean(x, y, data_range=1.0)
-    c1, mu_y = reference.constants(1.0).c1, FORUM_WINDOW(y)
+    c1, mu_y = formula.constants(1.0).c1, FORUM_WINDOW(y)
     by_mu = value_and_gradient(
         lambda mu: ((2 * mu * mu_y + c1) / (mu**2 + mu_y**2 + c1)).mean(), FORUM_WINDOW(x)
     )[1]
@@ -307,7 +307,7 @@ def third_attempt():
     true = luminance_by_autograd()
     posted = attempts.by_gradients_of_sums(x, y, data_range=1.0)
     right = attempts.luminance_gradient(x, y, data_range=1.0)
-    m, c = reference.rearranged_moments(x, y, FORUM_WINDOW), reference.constants(1.0)
+    m, c = formula.rearranged_moments(x, y, FORUM_WINDOW), formula.constants(1.0)
     a, b = 2 * m.mu_x * m.mu_y + c.c1, m.mu_x**2 + m.mu_y**2 + c.c1
     forgotten = (
         attempts.commutator(1 / b, 2 * m.mu_y) - attempts.commutator(a / b**2, 2 * m.mu_x)
@@ -662,7 +662,7 @@ def window_made_in_float32():
     exact = FORUM_WINDOW.weights()[None, None]
     excess = posted.sum().item() - 1
     x, y = (image[None] for image in attempts.forum_images())
-    c1 = reference.constants(1.0).c1
+    c1 = formula.constants(1.0).c1
 
     def mean_luminance(image, weights):
         mu_x, mu_y = (F.conv2d(z, weights, padding=1) for z in (image, y))
@@ -671,7 +671,7 @@ def window_made_in_float32():
     gradients = [
         value_and_gradient(lambda z, w=w: mean_luminance(z, w), x)[1] for w in (posted, exact)
     ]
-    bright = 1000 + 0.05 * noise(1, 1, 12, 12)
+    bright = 1000 + 0.05 * normal(1, 1, 12, 12)
 
     def variance(weights):
         return F.conv2d(bright**2, weights) - F.conv2d(bright, weights) ** 2
@@ -727,7 +727,7 @@ def rearranging():
     """The first attempt in another arrangement: does the error change?"""
     x, y = uniform(2, 1, 48, 48, seed=8)
     true = mean_ssim_gradient(x, y)
-    m, c = reference.moments(x, y, POSTED_WINDOW), reference.constants(1.0)
+    m, c = formula.moments(x, y, POSTED_WINDOW), formula.constants(1.0)
     ones = POSTED_WINDOW.adjoint(torch.ones_like(x), (48, 48))
     a, b = 2 * m.mu_x * m.mu_y + c.c1, m.mu_x**2 + m.mu_y**2 + c.c1
     p, q = 2 * m.sigma_xy + c.c2, m.sigma_x2 + m.sigma_y2 + c.c2
@@ -754,13 +754,13 @@ def rearranging():
 )
 def amplified_round_off():
     """The rounding of 20 pixelwise steps, and of E[x²] - μ² at growing offsets."""
-    texture = 0.1 * noise(1, 24, 24, seed=9)
+    texture = 0.1 * normal(1, 24, 24, seed=9)
     eps = torch.finfo(torch.float32).eps
     amplified = {}
     for offset in (0.0, 10.0, 1000.0):
         x = (offset + texture).float()
-        computed = reference.rearranged_moments(x, x, Window()).sigma_x2
-        true = reference.moments(x.double(), x.double(), Window()).sigma_x2
+        computed = formula.rearranged_moments(x, x, Window()).sigma_x2
+        true = formula.moments(x.double(), x.double(), Window()).sigma_x2
         amplified[offset] = relative_error(computed, true) / eps
     start = uniform(1000, dtype=torch.float32) + 1
     single, double = start, start.double()

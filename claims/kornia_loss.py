@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from ssimlab import reference
 from ssimlab.window import Window
 
-from .measuring import largest, nans, noise, peer, uniform, value_and_gradient
+from .measuring import largest, nans, normal, peer, uniform, value_and_gradient
 from .registry import Finding, Verdict, claims_of, show
 
 HOLDS, CONDITIONAL, FALSE = Verdict.HOLDS, Verdict.CONDITIONAL, Verdict.FALSE
@@ -80,7 +80,7 @@ def clamped():
     """Where the map leaves [-1, 1]: what the clamp does to values, NaN and gradients."""
     ssim_loss, _ = losses()
     window = Window(padding="reflect")
-    texture = noise(2, 1, 1, 64, 64, seed=1)
+    texture = normal(2, 1, 1, 64, 64, seed=1)
     trials, figures = {}, {}
     for offset in (0.0, 1e3, 1e4):
         x, y = (offset + 0.05 * texture).float()
@@ -449,7 +449,7 @@ def _equal_mse(image, mse):
     blurred = F.avg_pool2d(F.pad(image, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
     return {
         "brighter": image + math.sqrt(mse),
-        "noisy": scaled(noise(*image.shape, seed=3)),
+        "noisy": scaled(normal(*image.shape, seed=3)),
         "blurred": scaled(blurred - image),
     }
 
@@ -466,7 +466,7 @@ def sees_what_mse_does_not():
     ssim_loss, _ = losses()
     rows = torch.linspace(0, 6 * math.pi, 64, dtype=torch.float64)
     image = 0.5 + 0.2 * torch.outer(rows.sin(), rows.cos())[None, None]
-    image = image + 0.05 * noise(1, 1, 64, 64, seed=2)
+    image = image + 0.05 * normal(1, 1, 64, 64, seed=2)
     distorted = _equal_mse(image, 0.0025)
     mse = {name: F.mse_loss(z, image).item() for name, z in distorted.items()}
     loss = {name: ssim_loss(z, image, 11).item() for name, z in distorted.items()}

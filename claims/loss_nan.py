@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from ssimlab.lab import pitfalls, remedies
 
-from .measuring import largest, nans, noise, nonfinite, value_and_gradient
+from .measuring import largest, nans, nonfinite, normal, value_and_gradient
 from .registry import Finding, Verdict, claims_of, show
 
 HOLDS, CONDITIONAL, FALSE = Verdict.HOLDS, Verdict.CONDITIONAL, Verdict.FALSE
@@ -414,7 +414,7 @@ def not_random():
 def probabilities_of_softmax():
     """A thousand softmaxes of widely spread logits in three dtypes."""
     trials, figures = {}, {}
-    logits = 100 * noise(1000, 10, seed=3)
+    logits = 100 * normal(1000, 10, seed=3)
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         name = str(dtype).removeprefix("torch.")
         p = F.softmax(logits.to(dtype), dim=1)

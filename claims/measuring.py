@@ -33,7 +33,7 @@ def flat(value: float, *, side=32, dtype=torch.float32) -> torch.Tensor:
     return torch.full((1, 1, side, side), value, dtype=dtype)
 
 
-def noise(*shape: int, seed=0, dtype=torch.float64) -> torch.Tensor:
+def normal(*shape: int, seed=0, dtype=torch.float64) -> torch.Tensor:
     """Standard normal numbers."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+import torch
+
 
 class Verdict(Enum):
     """What came of a claim."""
@@ -140,7 +142,12 @@ class Claim:
         Raises:
             ModuleNotFoundError: a library that the claim is about is not installed.
         """
-        return self.measure()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # so that sums are added up in the same order every time
+        try:
+            return self.measure()
+        finally:
+            torch.set_num_threads(threads)
 
 
 _claims: dict[str, Claim] = {}

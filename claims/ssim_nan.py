@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from ssimlab import naive, reference, stable
+from ssimlab import formula, naive, reference, stable
 from ssimlab.lab import remedies
 from ssimlab.window import Window
 
@@ -17,8 +17,8 @@ from .measuring import (
     kornia_ssim,
     largest,
     nans,
-    noise,
     nonfinite,
+    normal,
     pytorch_msssim_ssim,
     relative_error,
     torchmetrics_ssim,
@@ -28,7 +28,7 @@ from .measuring import (
 from .registry import Finding, Verdict, claims_of, show
 
 HOLDS, CONDITIONAL, FALSE = Verdict.HOLDS, Verdict.CONDITIONAL, Verdict.FALSE
-C1, C2 = reference.constants(1.0)
+C1, C2 = formula.constants(1.0)
 #: The window of the article's own SSIM: uniform, zeros around the image.
 ARTICLE_WINDOW = Window(size=11, sigma=None, padding="zero")
 
@@ -44,8 +44,8 @@ def uniform_pairs(dtype=torch.float32, scale=1.0):
 
 def denominator(x, y, *, data_range):
     """The denominator of SSIM's one fraction, as textbook code computes it."""
-    m = reference.rearranged_moments(x, y, Window())
-    c1, c2 = reference.constants(data_range)
+    m = formula.rearranged_moments(x, y, Window())
+    c1, c2 = formula.constants(data_range)
     return (m.mu_x**2 + m.mu_y**2 + c1) * (m.sigma_x2 + m.sigma_y2 + c2)
 
 
@@ -55,7 +55,7 @@ def article_loss(x, y, *, constants=(0.01, 0.03), epsilon=1e-8):
     def average(image):
         return F.avg_pool2d(image, kernel_size=11, stride=1, padding=5)
 
-    m, (c1, c2) = reference.rearranged_moments(x, y, average), constants
+    m, (c1, c2) = formula.rearranged_moments(x, y, average), constants
     above = (2 * m.mu_x * m.mu_y + c1) * (2 * m.sigma_xy + c2)
     below = (m.mu_x**2 + m.mu_y**2 + c1) * (m.sigma_x2 + m.sigma_y2 + c2) + epsilon
     return torch.mean(1 - above / below)
@@ -142,7 +142,7 @@ def underflow_to_zero_over_zero():
     """The product form on black and nearly flat images, in three dtypes."""
 
     def spoiled(dtype, data_range):
-        texture = 1e-4 * noise(1, 1, 16, 16).to(dtype)
+        texture = 1e-4 * normal(1, 1, 16, 16).to(dtype)
         pairs = ((texture * 0, texture * 0), (texture, texture.flip(-1)))
         return sum(
             nans(naive.product_form(x, y, data_range=data_range, reduction="none"))
@@ -160,7 +160,7 @@ def underflow_to_zero_over_zero():
     )
     ranges = [step / 100 for step in range(1, 101)]
     products = [
-        torch.tensor(c1 * c2, dtype=torch.float16) for c1, c2 in map(reference.constants, ranges)
+        torch.tensor(c1 * c2, dtype=torch.float16) for c1, c2 in map(formula.constants, ranges)
     ]
     largest_lost = max(r for r, product in zip(ranges, products, strict=True) if product == 0)
     return Finding(
@@ -199,8 +199,8 @@ def gradients_overflow():
     contrast = 10 ** (12 * uniform(1500, 1, 1, 1, seed=1) - 12)
     ratio = 10 ** (4 * uniform(1500, 1, 1, 1, seed=2) - 2)
     mean = 10 ** (6 * uniform(1500, 1, 1, 1, seed=3) - 6)
-    pattern = noise(*shape, seed=4)
-    other = torch.where(uniform(1500, 1, 1, 1, seed=5) < 0.5, noise(*shape, seed=6), pattern)
+    pattern = normal(*shape, seed=4)
+    other = torch.where(uniform(1500, 1, 1, 1, seed=5) < 0.5, normal(*shape, seed=6), pattern)
     x, y = mean + contrast * pattern, mean + ratio * contrast * other
     # Two windows that reach a part of the bound: black beside √C1, and flat beside two levels.
     two_levels = 1.0 - 2.0 * (torch.arange(121) % 2).reshape(1, 1, 11, 11)
@@ -444,7 +444,7 @@ def loss_depends_on_epsilon():
 
 def _noisy_gradient(level, seed=0):
     """The gradient of the article's second example: both images 0.5 plus noise of this level."""
-    first, second = noise(2, 1, 1, 32, 32, seed=seed, dtype=torch.float32)
+    first, second = normal(2, 1, 1, 32, 32, seed=seed, dtype=torch.float32)
     image = flat(0.5)
 
     def loss(z):
@@ -509,11 +509,11 @@ def large_noise():
 )
 def small_values_overflow():
     """Where small pixels go: the noisy images themselves, and images as small as floats get."""
-    noisy = 0.5 + 1e-6 * noise(1, 1, 32, 32, dtype=torch.float32)
+    noisy = 0.5 + 1e-6 * normal(1, 1, 32, 32, dtype=torch.float32)
     nearest = noisy.abs().min().item()
     values = {}
     for scale in (1e-10, 1e-30, 1e-45):
-        tiny = scale * noise(1, 1, 32, 32).float()
+        tiny = scale * normal(1, 1, 32, 32).float()
         values[scale] = tiny, naive.one_pass(tiny, tiny.flip(-1), data_range=1.0).item()
     squares = (values[1e-30][0] ** 2).count_nonzero().item()
     return Finding(
@@ -541,12 +541,12 @@ def small_values_overflow():
 )
 def noise_prevents_uniform_patches():
     """Whether the pixels differ, and whether the variance that is computed knows it."""
-    texture = noise(1, 1, 64, 64)
+    texture = normal(1, 1, 64, 64)
     differs, negative, error = {}, {}, {}
     for level in (1e-9, 1e-6, 1e-3):
         x = (0.5 + level * texture).float()
-        computed = reference.rearranged_moments(x, x, Window()).sigma_x2.double()
-        true = reference.moments(x.double(), x.double(), Window()).sigma_x2
+        computed = formula.rearranged_moments(x, x, Window()).sigma_x2.double()
+        true = formula.moments(x.double(), x.double(), Window()).sigma_x2
         differs[level] = x.unique().numel() > 1
         negative[level] = (computed < 0).double().mean().item()
         error[level] = ((computed - true).abs() / true.clamp(min=1e-30)).median().item()
@@ -577,8 +577,8 @@ def noise_prevents_uniform_patches():
 def unsquared_constants_are_ssim():
     """The article's third example against SSIM with the same window and squared constants."""
     clean = uniform(1, 1, 32, 32)
-    noisy = clean + 0.1 * noise(1, 1, 32, 32, seed=1)
-    faint, other = (0.5 + 0.05 * noise(1, 1, 32, 32, seed=s) for s in (2, 3))
+    noisy = clean + 0.1 * normal(1, 1, 32, 32, seed=1)
+    faint, other = (0.5 + 0.05 * normal(1, 1, 32, 32, seed=s) for s in (2, 3))
     pairs = {"noise of 0.1 on a random image": (clean, noisy), "two faint textures": (faint, other)}
     losses = {
         name: (
@@ -719,7 +719,7 @@ def zero_gradient_of_uniform_images():
 )
 def larger_epsilon():
     """Adam started at the target itself, with SSIM's constants and an ε: does it stay?"""
-    y = 0.1 + 0.02 * noise(1, 1, 16, 16, dtype=torch.float32)
+    y = 0.1 + 0.02 * normal(1, 1, 16, 16, dtype=torch.float32)
 
     def trained(epsilon):
         x = y.clone().requires_grad_()
@@ -830,7 +830,7 @@ def _half_flat():
 def uniform_regions_are_harmful():
     """An image that is half flat, in every implementation."""
     y = _half_flat()
-    x = (y + 0.1 * noise(1, 1, 32, 32, seed=8)).float()
+    x = (y + 0.1 * normal(1, 1, 32, 32, seed=8)).float()
     bad = {
         name: nonfinite(value_and_gradient(lambda z, f=ssim: 1 - f(z, y, data_range=1.0), x)[1])
         + nonfinite(value_and_gradient(lambda z, f=ssim: 1 - f(z, y, data_range=1.0), y)[1])
@@ -859,7 +859,7 @@ def implementation_not_concept():
     )
     contrast = 10 ** (-6 * uniform(count, 1, 1, 1, seed=3))
     x, y = (
-        (offset + contrast * noise(count, 1, 13, 13, seed=s)).float().requires_grad_()
+        (offset + contrast * normal(count, 1, 13, 13, seed=s)).float().requires_grad_()
         for s in (4, 5)
     )
 
@@ -980,7 +980,7 @@ def mixing_helps_vanishing_gradients():
             optimizer.step()
         return F.l1_loss(x, y).item()
 
-    starts = {"brightness off by 20": y + 20, "contrast off by 100": y + 100 * noise(1, 1, 16, 16)}
+    starts = {"brightness off by 20": y + 20, "contrast off by 100": y + 100 * normal(1, 1, 16, 16)}
     steepest = {
         name: largest(
             value_and_gradient(lambda z: stable.dissimilarity(z, y, data_range=1.0), start)[1]
@@ -1051,7 +1051,7 @@ def mse_favors_the_mean():
 )
 def small_numerators():
     """Pairs tuned until the numerator of SSIM is zero: is the gradient zero there?"""
-    pattern = noise(1, 1, 11, 11)
+    pattern = normal(1, 1, 11, 11)
     weights = Window().weights()
     pattern = pattern - (weights * pattern).sum()
     pattern = pattern / (weights * pattern**2).sum().sqrt()
@@ -1087,7 +1087,7 @@ def small_numerators():
 )
 def custom_gradients_grow():
     """The custom loss's gradient over 12 orders of contrast: is it unbounded?"""
-    pattern, other = noise(1, 1, 24, 24, seed=1), noise(1, 1, 24, 24, seed=2)
+    pattern, other = normal(1, 1, 24, 24, seed=1), normal(1, 1, 24, 24, seed=2)
     steepest = {}
     for power in range(-9, 4):
         size = 10.0**power
@@ -1155,11 +1155,11 @@ def variance_of_uniform_patches():
     worst, below = {}, {}
     for name, top in sizes.items():
         patch = top * uniform(2000, 1, 1, 1, dtype=torch.float32).expand(-1, 1, 11, 11)
-        m = reference.rearranged_moments(patch, patch, Window())
+        m = formula.rearranged_moments(patch, patch, Window())
         worst[name] = largest(m.sigma_x2)
         below[name] = (m.sigma_x2 < 0).float().mean().item()
     exact = flat(200.1, side=11, dtype=torch.float32).double()
-    true = largest(reference.moments(exact, exact, Window()).sigma_x2)
+    true = largest(formula.moments(exact, exact, Window()).sigma_x2)
     return Finding(
         trials={
             "by the definition, float64": true < C2 / 100,

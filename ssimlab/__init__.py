@@ -1,8 +1,8 @@
 """SSIM as a thing to differentiate: accurate values, proved gradients, explained failures."""
 
-from . import attempts, gradient, jacobian, losses, multiscale, naive, reference, stable
+from . import attempts, formula, gradient, jacobian, losses, multiscale, naive, reference, stable
 from .losses import MixedLoss, SSIMLoss, ssim_loss
-from .multiscale import ms_dissimilarity, ms_ssim
+from .multiscale import Scales, ms_dissimilarity, ms_ssim
 from .stable import dissimilarity, ssim
 from .window import Window
 
@@ -11,10 +11,12 @@ __version__ = "0.1.0"
 __all__ = [
     "MixedLoss",
     "SSIMLoss",
+    "Scales",
     "Window",
     "__version__",
     "attempts",
     "dissimilarity",
+    "formula",
     "gradient",
     "jacobian",
     "losses",

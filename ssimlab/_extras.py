@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def extra(name: str) -> Generator[None, None, None]:
+def extra(name: str) -> Generator[None]:
     """Stands around the imports of packages that the extra called ``name`` installs.
 
     Raises:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable, Sequence
 from numbers import Real
+from typing import ParamSpec, Protocol, TypeVar, cast
 
 import torch
+from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 RANGE_ADVICE = (
     "say how far apart the darkest and the brightest possible pixel are: "
@@ -14,11 +20,11 @@ RANGE_ADVICE = (
 )
 
 
-def needs_data_range(fn):
+def needs_data_range(fn: Callable[P, R]) -> Callable[P, R]:
     """Turn a forgotten ``data_range``, or a window of another kind, into a clear sentence."""
 
     @functools.wraps(fn)
-    def checked(*args, **kwargs):
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if "data_range" not in kwargs:
             if len(args) > 2:
                 raise TypeError(
@@ -31,6 +37,18 @@ def needs_data_range(fn):
         return fn(*args, **kwargs)
 
     return checked
+
+
+def check_kind(name: str, value: object, kind: type, advice: str) -> None:
+    """Refuse what is not a ``kind``."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, not {type(value).__name__}: {advice}")
+
+
+class HasASize(Protocol):
+    """What knows how large an image has to be: a Window, whose module imports this one."""
+
+    def check_fits(self, size: Sequence[int]) -> None: ...
 
 
 def check_window(window: object, name: str = "window") -> None:
@@ -60,7 +78,7 @@ def check_positive_numbers(name: str, values: object) -> tuple[float, ...]:
         raise TypeError(f"{name} must be a tuple with one number for each scale, not {values!r}")
     return tuple(
         check_number(f"{name}[{i}]", value, positive=True, advice="give one for each scale")
-        for i, value in enumerate(values)
+        for i, value in enumerate(cast("Sequence[object]", values))
     )
 
 
@@ -81,17 +99,20 @@ def check_data_range(data_range: object) -> float:
 def check_k(k: object) -> tuple[float, float]:
     """Return (k1, k2) as floats; each may be zero, which removes its constant."""
     advice = "the published values are k=(0.01, 0.03)"
-    if not isinstance(k, (tuple, list)) or len(k) != 2:
+    pair = cast("Sequence[object]", k) if isinstance(k, (tuple, list)) else ()
+    if len(pair) != 2:
         raise TypeError(f"k must be a pair of numbers, not {k!r}: {advice}")
-    k1, k2 = (check_number(f"k[{i}]", v, positive=False, advice=advice) for i, v in enumerate(k))
-    return k1, k2
+    k1, k2 = pair
+    return (
+        check_number("k[0]", k1, positive=False, advice=advice),
+        check_number("k[1]", k2, positive=False, advice=advice),
+    )
 
 
-def check_reduction(reduction: object) -> str:
-    """Return ``reduction`` if it is known."""
+def check_reduction(reduction: object) -> None:
+    """Refuse a reduction that is not known."""
     if reduction not in ("mean", "none"):
         raise ValueError(f'reduction must be "mean" or "none" (the map), not {reduction!r}')
-    return reduction
 
 
 def check_image(name: str, image: object) -> None:
@@ -123,14 +144,22 @@ def check_image(name: str, image: object) -> None:
         raise ValueError(f"{name} has shape {tuple(image.shape)} and so no pixels: pass an image")
 
 
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
-    """Return ``value`` if it is one of ``choices``."""
+def check_size(size: object) -> tuple[int, int]:
+    """Return ``size`` if it is a pair (H, W)."""
+    # A torch.Size is shown as the plain tuple that it is.
+    given = tuple(cast("Sequence[int]", size)) if isinstance(size, (tuple, list)) else None
+    if given is None or len(given) != 2:
+        raise ValueError(f"size must be (H, W), not {given or size!r}: pass x.shape[-2:]")
+    return given
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse what is not one of ``choices``."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {choices}, not {value!r}")
-    return value
 
 
-def check_pair(x: object, y: object, names: tuple[str, str] = ("x", "y")) -> None:
+def check_pair(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> None:
     """Refuse two images that cannot be compared pixel by pixel."""
     for name, image in zip(names, (x, y), strict=True):
         check_image(name, image)
@@ -150,13 +179,22 @@ def check_pair(x: object, y: object, names: tuple[str, str] = ("x", "y")) -> Non
         )
 
 
-def check_arguments(x, y, data_range, k, reduction="mean") -> tuple[float, float, float]:
-    """Check what all SSIM functions share and return (L, k1, k2)."""
+def check_arguments(
+    x: Tensor,
+    y: Tensor,
+    data_range: object,
+    window: HasASize,
+    k: object,
+    reduction: object = "mean",
+) -> tuple[float, tuple[float, float]]:
+    """Check what all SSIM functions share and return L and (k1, k2)."""
     check_pair(x, y)
     check_reduction(reduction)
-    return (check_data_range(data_range), *check_k(k))
+    checked = check_data_range(data_range), check_k(k)
+    window.check_fits(x.shape[-2:])
+    return checked
 
 
-def reduce(values: torch.Tensor, reduction: str) -> torch.Tensor:
+def apply_reduction(values: Tensor, reduction: str) -> Tensor:
     """The mean over everything, or the map itself."""
     return values.mean() if reduction == "mean" else values

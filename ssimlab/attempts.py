@@ -15,16 +15,17 @@ and the dtype of x.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ._inputs import check_arguments, needs_data_range
-from .reference import PUBLISHED_K, constants, quotients, rearranged_moments
+from .formula import PUBLISHED_K, Constants, Moments, constants, one_pass_moments, quotients
 from .window import Window
 
 #: The thread's window: 3 x 3, Gaussian, zeros around the image.
 FORUM_WINDOW = Window(size=3, sigma=1.5, padding="zero")
 
 
-def forum_images() -> tuple[torch.Tensor, torch.Tensor]:
+def forum_images() -> tuple[Tensor, Tensor]:
     """The two 4 x 4 images of the thread, (1, 4, 4), float64, data range 1."""
     image = [[0.2, 0.3, 0.3, 0.4], [0.5, 0.3, 0.4, 0.2], [0.2, 0.3, 0.4, 0.4], [0.5, 0.4, 0.5, 0.2]]
     reference = [
@@ -33,25 +34,42 @@ def forum_images() -> tuple[torch.Tensor, torch.Tensor]:
         [0.1, 0.1, 0.44, 0.14],
         [0.3345, 0.412, 0.53, 0.132],
     ]
-    return tuple(torch.tensor([rows], dtype=torch.float64) for rows in (image, reference))
+    return (
+        torch.tensor([image], dtype=torch.float64),
+        torch.tensor([reference], dtype=torch.float64),
+    )
 
 
 @needs_data_range
-def mean_luminance(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K):
+def mean_luminance(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = FORUM_WINDOW,
+    k: tuple[float, float] = PUBLISHED_K,
+) -> Tensor:
     """mean(l), the scalar that attempts 2 and 3 differentiate. Equation :eq:`eq-l-cs`."""
-    x, y, m, c = _prepare(x, y, data_range, window, k)
+    m, c = _prepare(x, y, data_range, window, k)
     return quotients(m, c)[0].mean()
 
 
 @needs_data_range
-def pixelwise(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K):
+def pixelwise(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = FORUM_WINDOW,
+    k: tuple[float, float] = PUBLISHED_K,
+) -> Tensor:
     """Attempt 1: the quotient rule at one pixel, as if a map pixel saw only its own image pixel.
 
     Meant as ∂ mean(SSIM) / ∂x. Every window that covers a pixel contributes to its gradient,
     each with its own weight; this keeps one of them and multiplies by the sum of the weights, Wᵀ1.
     Right for a 1 x 1 window. Needs a padding that keeps the size.
     """
-    x, y, m, c = _prepare(x, y, data_range, window, k)
+    m, c = _prepare(x, y, data_range, window, k)
     luminance, contrast_structure = quotients(m, c)
     b = m.mu_x**2 + m.mu_y**2 + c.c1
     q = m.sigma_x2 + m.sigma_y2 + c.c2
@@ -62,27 +80,41 @@ def pixelwise(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K):
 
 
 @needs_data_range
-def by_local_mean(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K):
+def by_local_mean(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = FORUM_WINDOW,
+    k: tuple[float, float] = PUBLISHED_K,
+) -> Tensor:
     """Attempt 2: the luminance differentiated by μx, and offered as its derivative by x.
 
     Meant as ∂ mean(l) / ∂x. The quotient rule is right for ∂ mean(l) / ∂μx; what is missing is
     the last link of the chain, μx = W x, whose adjoint is Wᵀ.
     """
-    x, y, m, c = _prepare(x, y, data_range, window, k)
+    m, c = _prepare(x, y, data_range, window, k)
     above, below = _luminance_parts(m, c)
     by_mean = (2 * m.mu_y * below - above * 2 * m.mu_x) / below**2
     return by_mean / above.numel()
 
 
 @needs_data_range
-def by_gradients_of_sums(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K):
+def by_gradients_of_sums(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = FORUM_WINDOW,
+    k: tuple[float, float] = PUBLISHED_K,
+) -> Tensor:
     """Attempt 3: the quotient rule applied to gradients of sums.
 
     Meant as ∂ mean(l) / ∂x. The gradients of a.sum() and b.sum() have already added up what each
     pixel does to all map pixels, 2 Wᵀμy and 2 Wᵀμx; dividing by b afterwards weights that sum,
     and not each of its terms: Wᵀ(μy) / b stands where Wᵀ(μy / b) belongs.
     """
-    x, y, m, c = _prepare(x, y, data_range, window, k)
+    m, c = _prepare(x, y, data_range, window, k)
     above, below = _luminance_parts(m, c)
     size = tuple(x.shape[-2:])
     of_above = 2 * window.adjoint(m.mu_y, size)
@@ -91,23 +123,30 @@ def by_gradients_of_sums(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K
 
 
 @needs_data_range
-def luminance_gradient(x, y, *, data_range, window=FORUM_WINDOW, k=PUBLISHED_K):
+def luminance_gradient(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = FORUM_WINDOW,
+    k: tuple[float, float] = PUBLISHED_K,
+) -> Tensor:
     """∂ mean(l) / ∂x as it should be: Wᵀ outside every pixelwise factor.
 
     Equation :eq:`eq-luminance-gradient`.
     """
-    x, y, m, c = _prepare(x, y, data_range, window, k)
+    m, c = _prepare(x, y, data_range, window, k)
     above, below = _luminance_parts(m, c)
     by_mean = (2 * m.mu_y * below - above * 2 * m.mu_x) / below**2
     return window.adjoint(by_mean / above.numel(), tuple(x.shape[-2:]))
 
 
-def sum_of_products_as_posted(x, y, window=FORUM_WINDOW):
+def sum_of_products_as_posted(x: Tensor, y: Tensor, window: Window = FORUM_WINDOW) -> Tensor:
     """The thread's gradient of Σ W(xy) by x: x ⊙ Wᵀ(xy). The right one is y ⊙ Wᵀ1."""
     return x * window.adjoint(x * y, tuple(x.shape[-2:]))
 
 
-def sum_of_variances_as_posted(x, window=FORUM_WINDOW):
+def sum_of_variances_as_posted(x: Tensor, window: Window = FORUM_WINDOW) -> Tensor:
     """The thread's gradient of Σ σx² by x: 2 Wᵀx - 2 μx ⊙ Wᵀ1.
 
     The right one is 2 x ⊙ Wᵀ1 - 2 Wᵀμx: again factor and adjoint have changed places.
@@ -116,7 +155,7 @@ def sum_of_variances_as_posted(x, window=FORUM_WINDOW):
     return 2 * window.adjoint(x, size) - 2 * window(x) * _adjoint_of_ones(x, window)
 
 
-def commutator(factor: torch.Tensor, upstream: torch.Tensor, window=FORUM_WINDOW):
+def commutator(factor: Tensor, upstream: Tensor, window: Window = FORUM_WINDOW) -> Tensor:
     """Wᵀ(f ⊙ u) - f ⊙ Wᵀu, the error of moving a pixelwise factor out of Wᵀ.
 
     Equation :eq:`eq-commutator`. ``factor`` and ``upstream`` are maps, (…, H, W), of a window
@@ -126,18 +165,20 @@ def commutator(factor: torch.Tensor, upstream: torch.Tensor, window=FORUM_WINDOW
     return window.adjoint(factor * upstream, size) - factor * window.adjoint(upstream, size)
 
 
-def _prepare(x, y, data_range, window, k):
-    data_range, *k = check_arguments(x, y, data_range, k)
+def _prepare(
+    x: Tensor, y: Tensor, data_range: float, window: Window, k: tuple[float, float]
+) -> tuple[Moments, Constants]:
     if window.padding == "valid" and window.size > 1:
         raise ValueError(
             'the attempts multiply maps by images, so they need padding="zero" or "reflect"'
         )
-    return x, y, rearranged_moments(x, y, window), constants(data_range, k)
+    data_range, k = check_arguments(x, y, data_range, window, k)
+    return one_pass_moments(x, y, window), constants(data_range, k)
 
 
-def _luminance_parts(m, c):
+def _luminance_parts(m: Moments, c: Constants) -> tuple[Tensor, Tensor]:
     return 2 * m.mu_x * m.mu_y + c.c1, m.mu_x**2 + m.mu_y**2 + c.c1
 
 
-def _adjoint_of_ones(x, window):
+def _adjoint_of_ones(x: Tensor, window: Window) -> Tensor:
     return window.adjoint(torch.ones_like(x), tuple(x.shape[-2:]))

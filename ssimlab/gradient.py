@@ -7,36 +7,53 @@ attempts of :mod:`ssimlab.attempts` move such factors through Wᵀ.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
+from torch import Tensor
 
-from ._inputs import check_arguments, needs_data_range, reduce
-from .reference import PUBLISHED_K, constants, moments, quotients
+from ._inputs import apply_reduction, check_arguments, needs_data_range
+from .formula import PUBLISHED_K, Constants, constants, moments, quotients, similarity
 from .window import Window
 
 
 class Partials(NamedTuple):
     """Derivatives of the SSIM map by the local averages of x, each (…, H', W')."""
 
-    by_mean: torch.Tensor
-    by_mean_square: torch.Tensor
-    by_mean_product: torch.Tensor
+    by_mean: Tensor
+    by_mean_square: Tensor
+    by_mean_product: Tensor
 
 
 @needs_data_range
-def partials(x, y, *, data_range, window=Window(), k=PUBLISHED_K) -> Partials:
+def partials(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = Window(),
+    k: tuple[float, float] = PUBLISHED_K,
+) -> Partials:
     """Derivatives of S by μx = W x, by W x² and by W xy, in float64.
 
     Equations :eq:`eq-partial-mean`, :eq:`eq-partial-square` and :eq:`eq-partial-product`.
     Arguments and errors as :func:`ssimlab.reference.ssim`.
     """
-    data_range, *k = check_arguments(x, y, data_range, k)
+    data_range, k = check_arguments(x, y, data_range, window, k)
     return _partials(x.double(), y.double(), constants(data_range, k), window)
 
 
 @needs_data_range
-def ssim_gradient(x, y, *, data_range, window=Window(), k=PUBLISHED_K, wrt="x", upstream=None):
+def ssim_gradient(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = Window(),
+    k: tuple[float, float] = PUBLISHED_K,
+    wrt: str = "x",
+    upstream: float | Tensor | None = None,
+) -> Tensor:
     """∂L/∂x, or ∂L/∂y, for L = Σ u S, in closed form.
 
     Equation :eq:`eq-ssim-gradient`: Wᵀ g_m + 2 x ⊙ Wᵀ g_xx + y ⊙ Wᵀ g_xy. Computed in float64 and
@@ -59,7 +76,7 @@ def ssim_gradient(x, y, *, data_range, window=Window(), k=PUBLISHED_K, wrt="x", 
 
     Source: derived in the book; compare Avanaki (2009), equations 7 and 8.
     """
-    data_range, *k = check_arguments(x, y, data_range, k)
+    data_range, k = check_arguments(x, y, data_range, window, k)
     if wrt not in ("x", "y"):
         raise ValueError(f'wrt must be "x" or "y", not {wrt!r}')
     given, other = (x, y) if wrt == "x" else (y, x)
@@ -71,33 +88,42 @@ def ssim_gradient(x, y, *, data_range, window=Window(), k=PUBLISHED_K, wrt="x", 
 
 
 @needs_data_range
-def ssim(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="mean"):
+def ssim(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = Window(),
+    k: tuple[float, float] = PUBLISHED_K,
+    reduction: str = "mean",
+) -> Tensor:
     """SSIM whose backward pass is the closed form instead of autograd's own.
 
     Arguments, returns and errors as :func:`ssimlab.reference.ssim`. The backward pass keeps x
     and y alone, and can be differentiated again in reverse mode. Forward mode (``torch.func.jvp``,
     ``jacfwd``, ``hessian``) raises NotImplementedError: use :func:`ssimlab.ssim` for it.
     """
-    data_range, *k = check_arguments(x, y, data_range, k, reduction)
-    values = _ClosedFormBackward.apply(x.double(), y.double(), constants(data_range, k), window)
-    return reduce(values, reduction)
+    data_range, k = check_arguments(x, y, data_range, window, k, reduction)
+    c = constants(data_range, k)
+    values = cast(Tensor, _ClosedFormBackward.apply(x.double(), y.double(), c, window))  # pyright: ignore[reportUnknownMemberType]
+    return apply_reduction(values, reduction)
 
 
 class _ClosedFormBackward(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x, y, c, window):
-        luminance, contrast_structure = quotients(moments(x, y, window), c)
-        return luminance * contrast_structure
+    def forward(x: Tensor, y: Tensor, c: Constants, window: Window) -> Tensor:
+        return similarity(moments(x, y, window), c)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         x, y, ctx.constants, ctx.window = inputs
         ctx.save_for_backward(x, y)
 
     @staticmethod
-    def backward(ctx, u):
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (u,) = grad_outputs
         x, y = ctx.saved_tensors
         needs_x, needs_y, *_ = ctx.needs_input_grad
         by_x = _closed_form(x, y, ctx.constants, ctx.window, u) if needs_x else None
@@ -105,7 +131,7 @@ class _ClosedFormBackward(torch.autograd.Function):
         return by_x, by_y, None, None
 
 
-def _upstream(upstream, map_size, like):
+def _upstream(upstream: float | Tensor | None, map_size: tuple[int, ...], like: Tensor) -> Tensor:
     if upstream is None:
         count = torch.Size(map_size).numel()
         return torch.full(map_size, 1 / count, dtype=like.dtype, device=like.device)
@@ -119,7 +145,7 @@ def _upstream(upstream, map_size, like):
         ) from error
 
 
-def _partials(x, y, c, window) -> Partials:
+def _partials(x: Tensor, y: Tensor, c: Constants, window: Window) -> Partials:
     m = moments(x, y, window)
     luminance, contrast_structure = quotients(m, c)
     b = m.mu_x**2 + m.mu_y**2 + c.c1
@@ -131,11 +157,11 @@ def _partials(x, y, c, window) -> Partials:
     return Partials(by_mean, -luminance * contrast_structure / q, 2 * luminance / q)
 
 
-def _closed_form(x, y, c, window, u):
-    size = tuple(x.shape[-2:])
+def _closed_form(x: Tensor, y: Tensor, c: Constants, window: Window, u: Tensor) -> Tensor:
+    size = x.shape[-2:]
     g_m, g_xx, g_xy = (u * partial for partial in _partials(x, y, c, window))
     return (
-        window.adjoint(g_m, size)
-        + 2 * x * window.adjoint(g_xx, size)
-        + y * window.adjoint(g_xy, size)
+        window.scatter(g_m, size)
+        + 2 * x * window.scatter(g_xx, size)
+        + y * window.scatter(g_xy, size)
     )

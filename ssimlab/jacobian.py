@@ -7,11 +7,18 @@ vector-Jacobian products can.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
+from torch import Tensor
 
 from . import reference
 from ._inputs import check_arguments, needs_data_range
+from .formula import PUBLISHED_K
 from .window import Window
+
+#: A function of one tensor that returns one.
+Map = Callable[[Tensor], Tensor]
 
 #: A full Jacobian larger than this is refused, in bytes.
 MEMORY_LIMIT = 512 * 2**20
@@ -20,12 +27,12 @@ MEMORY_LIMIT = 512 * 2**20
 CHUNK = 2**20
 
 
-def square(x: torch.Tensor) -> torch.Tensor:
+def square(x: Tensor) -> Tensor:
     """fₐ(x) = x², for a vector x: each output depends on one input. Equation :eq:`eq-fa-fb`."""
     return x**2
 
 
-def ramp_times_mean(x: torch.Tensor) -> torch.Tensor:
+def ramp_times_mean(x: Tensor) -> Tensor:
     """f_b(x) = r · x · mean(x), r = (-1.5, -0.5, …): each output depends on every input.
 
     Equation :eq:`eq-fa-fb`. At x = (0, 1, 2, 3, 4) its sum has the gradient of ``square``'s sum.
@@ -34,21 +41,25 @@ def ramp_times_mean(x: torch.Tensor) -> torch.Tensor:
     return ramp * x * x.mean()
 
 
-def gradient_of_sum(fn, x: torch.Tensor) -> torch.Tensor:
+def gradient_of_sum(fn: Map, x: Tensor) -> Tensor:
     """∇ Σᵢ fᵢ(x), of the shape of x."""
-    return torch.func.grad(lambda at: fn(at).sum())(x)
+
+    def total(at: Tensor) -> Tensor:
+        return fn(at).sum()
+
+    return torch.func.grad(total)(x)
 
 
-def vjp(fn, x: torch.Tensor, upstream: torch.Tensor) -> torch.Tensor:
+def vjp(fn: Map, x: Tensor, upstream: Tensor) -> Tensor:
     """Jᵀu: weights u on the outputs of fn pulled back to x, by one reverse pass.
 
     Equation :eq:`eq-vjp`. ``upstream`` has the shape of fn(x), the result the shape of x.
     """
-    _, pull_back = torch.func.vjp(fn, x)
+    pull_back = torch.func.vjp(fn, x)[1]
     return pull_back(upstream)[0]
 
 
-def jvp(fn, x: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+def jvp(fn: Map, x: Tensor, direction: Tensor) -> Tensor:
     """Jv: a direction v at x pushed forward to the outputs of fn, by one forward pass.
 
     Equation :eq:`eq-jvp`. ``direction`` has the shape of x, the result the shape of fn(x).
@@ -56,23 +67,25 @@ def jvp(fn, x: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
     return torch.func.jvp(fn, (x,), (direction,))[1]
 
 
-def product_gradient(f, g, x: torch.Tensor) -> torch.Tensor:
+def product_gradient(f: Map, g: Map, x: Tensor) -> Tensor:
     """∇ Σᵢ fᵢ(x) gᵢ(x) by two vector-Jacobian products. Equation :eq:`eq-product-vjp`."""
     return vjp(f, x, g(x)) + vjp(g, x, f(x))
 
 
-def quotient_gradient(f, g, x: torch.Tensor) -> torch.Tensor:
+def quotient_gradient(f: Map, g: Map, x: Tensor) -> Tensor:
     """∇ Σᵢ fᵢ(x) / gᵢ(x) by two vector-Jacobian products. Equation :eq:`eq-quotient-vjp`."""
     above, below = f(x), g(x)
     return vjp(f, x, 1 / below) - vjp(g, x, above / below**2)
 
 
-def jacobian_bytes(output_shape, x: torch.Tensor) -> int:
+def jacobian_bytes(output_shape: Sequence[int], x: Tensor) -> int:
     """The memory of a full Jacobian, in bytes, before it is computed."""
     return torch.Size(output_shape).numel() * x.numel() * x.element_size()
 
 
-def full_jacobian(fn, x: torch.Tensor, *, mode="reverse", limit=MEMORY_LIMIT) -> torch.Tensor:
+def full_jacobian(
+    fn: Map, x: Tensor, *, mode: str = "reverse", limit: int = MEMORY_LIMIT
+) -> Tensor:
     """Every ∂fn(x)ᵢ/∂xⱼ, of shape ``(*output, *input)``.
 
     Rows are computed a few at a time. Forward mode computes all columns at once, and meanwhile
@@ -105,15 +118,15 @@ def full_jacobian(fn, x: torch.Tensor, *, mode="reverse", limit=MEMORY_LIMIT) ->
 
 @needs_data_range
 def ssim_map_jacobian(
-    x,
-    y,
+    x: Tensor,
+    y: Tensor,
     *,
-    data_range,
-    window=Window(),
-    k=reference.PUBLISHED_K,
-    mode="reverse",
-    limit=MEMORY_LIMIT,
-):
+    data_range: float,
+    window: Window = Window(),
+    k: tuple[float, float] = PUBLISHED_K,
+    mode: str = "reverse",
+    limit: int = MEMORY_LIMIT,
+) -> Tensor:
     """∂S(p)/∂x(q) of the reference's SSIM map, in float64.
 
     Equation :eq:`eq-jacobian`. One row, ``J[..., i, j, :, :]``, is what map pixel (i, j) sees of
@@ -131,10 +144,10 @@ def ssim_map_jacobian(
     Raises:
         TypeError, ValueError: an argument cannot be used, or the result would be too large.
     """
-    check_arguments(x, y, data_range, k)
+    check_arguments(x, y, data_range, window, k)
     x, y = x.double(), y.double()
 
-    def ssim_map(image):
+    def ssim_map(image: Tensor) -> Tensor:
         return reference.ssim(image, y, data_range=data_range, window=window, k=k, reduction="none")
 
     return full_jacobian(ssim_map, x, mode=mode, limit=limit)

@@ -15,9 +15,10 @@ Two training scripts need one other import line each::
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ._inputs import (
     check_choice,
@@ -25,6 +26,7 @@ from ._inputs import (
     check_number,
     check_pair,
     check_positive_numbers,
+    check_window,
 )
 from .multiscale import PUBLISHED_SIGMAS, scale_space_dissimilarity
 from .stable import dissimilarity, ssim
@@ -36,8 +38,14 @@ KORNIA_REDUCTIONS = ("mean", "sum", "none")
 
 
 def ssim_loss(
-    img1, img2, window_size, max_val=1.0, eps=KORNIA_EPS, reduction="mean", padding="same"
-):
+    img1: Tensor,
+    img2: Tensor,
+    window_size: int,
+    max_val: float = 1.0,
+    eps: float = KORNIA_EPS,
+    reduction: str = "mean",
+    padding: str = "same",
+) -> Tensor:
     """Structural dissimilarity, DSSIM = (1 - SSIM) / 2, with kornia's signature and meaning.
 
     Equation :eq:`eq-dssim`. Equal to kornia wherever kornia's float32 is right, and right where
@@ -80,7 +88,14 @@ class SSIMLoss(nn.Module):
     buffers, and works on the device of its inputs.
     """
 
-    def __init__(self, window_size, max_val=1.0, eps=KORNIA_EPS, reduction="mean", padding="same"):
+    def __init__(
+        self,
+        window_size: int,
+        max_val: float = 1.0,
+        eps: float = KORNIA_EPS,
+        reduction: str = "mean",
+        padding: str = "same",
+    ) -> None:
         super().__init__()
         _check_kornia_arguments(window_size, max_val, eps, reduction, padding)
         self.window_size = window_size
@@ -88,7 +103,7 @@ class SSIMLoss(nn.Module):
         self.reduction = reduction
         self.padding = padding
 
-    def forward(self, img1, img2):
+    def forward(self, img1: Tensor, img2: Tensor) -> Tensor:
         """The loss of two images, (…, H, W)."""
         return ssim_loss(
             img1,
@@ -99,14 +114,16 @@ class SSIMLoss(nn.Module):
             padding=self.padding,
         )
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return (
             f"window_size={self.window_size}, max_val={self.max_val}, "
             f"reduction={self.reduction!r}, padding={self.padding!r}"
         )
 
 
-def _check_kornia_arguments(window_size, max_val, eps, reduction, padding):
+def _check_kornia_arguments(
+    window_size: int, max_val: float, eps: float, reduction: str, padding: object
+) -> tuple[float, Window]:
     """Check the arguments of :func:`ssim_loss` and return the data range and the window."""
     advice = "it is the data range, 1.0 for images in [0, 1]"
     max_val = check_number("max_val", max_val, positive=True, advice=advice)
@@ -118,10 +135,9 @@ def _check_kornia_arguments(window_size, max_val, eps, reduction, padding):
             stacklevel=3,
         )
     check_choice("reduction", reduction, KORNIA_REDUCTIONS)
-    if isinstance(padding, str):
-        padding = padding.lower()
-    check_choice("padding", padding, tuple(KORNIA_PADDINGS))
-    return max_val, Window(window_size, padding=KORNIA_PADDINGS[padding])
+    name = padding.lower() if isinstance(padding, str) else ""
+    check_choice("padding", name or padding, tuple(KORNIA_PADDINGS))
+    return max_val, Window(window_size, padding=KORNIA_PADDINGS[name])
 
 
 class MixedLoss(nn.Module):
@@ -143,7 +159,15 @@ class MixedLoss(nn.Module):
         TypeError, ValueError: an argument cannot be used; on calling it, as ``dissimilarity``.
     """
 
-    def __init__(self, dissimilarity, alpha, *, data_range, l1_window=None, **options):
+    def __init__(
+        self,
+        dissimilarity: Callable[..., Tensor],
+        alpha: float,
+        *,
+        data_range: float,
+        l1_window: Window | None = None,
+        **options: object,
+    ) -> None:
         super().__init__()
         if not callable(dissimilarity):
             raise TypeError(
@@ -153,8 +177,8 @@ class MixedLoss(nn.Module):
         self.alpha = check_number("alpha", alpha, positive=False, advice="it is a share, 0 to 1")
         if self.alpha > 1:
             raise ValueError(f"alpha must be at most 1, not {alpha!r}: it is a share, 0 to 1")
-        if not (l1_window is None or isinstance(l1_window, Window)):
-            raise TypeError(f"l1_window must be a ssimlab.Window or None, not {l1_window!r}")
+        if l1_window is not None:
+            check_window(l1_window, "l1_window")
         if options.get("reduction", "mean") != "mean":
             raise ValueError("a mixture is a scalar: leave out reduction")
         self.dissimilarity = dissimilarity
@@ -164,8 +188,14 @@ class MixedLoss(nn.Module):
 
     @classmethod
     def zhao2017(
-        cls, *, data_range=1.0, alpha=0.84, sigmas=PUBLISHED_SIGMAS, size=33, padding="valid"
-    ):
+        cls,
+        *,
+        data_range: float = 1.0,
+        alpha: float = 0.84,
+        sigmas: tuple[float, ...] = PUBLISHED_SIGMAS,
+        size: int = 33,
+        padding: str = "valid",
+    ) -> MixedLoss:
         """MS-SSIM and Gaussian-weighted L1: 0.84 · (1 - MS-SSIM) + 0.16 · G_M · L1.
 
         MS-SSIM is that of :func:`ssimlab.multiscale.scale_space_dissimilarity`, whose arguments
@@ -188,7 +218,7 @@ class MixedLoss(nn.Module):
         )
 
     @classmethod
-    def kerbl2023(cls, *, data_range=1.0, alpha=0.2):
+    def kerbl2023(cls, *, data_range: float = 1.0, alpha: float = 0.2) -> MixedLoss:
         """L1 and SSIM as in 3D Gaussian splatting: 0.8 · L1 + 0.2 · (1 - SSIM).
 
         The window is 11 x 11 with sigma 1.5 on images surrounded by zeros. The paper calls the
@@ -198,7 +228,7 @@ class MixedLoss(nn.Module):
         """
         return cls(dissimilarity, alpha, data_range=data_range, window=Window(padding="zero"))
 
-    def forward(self, x, y):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """The loss of two images, (…, H, W)."""
         unlike = self.dissimilarity(x, y, data_range=self.data_range, **self.options)
         distance = _absolute_difference(x, y)
@@ -209,12 +239,18 @@ class MixedLoss(nn.Module):
         distance = (distance * ((1 - self.alpha) / self.data_range)).mean()
         return torch.add(distance, unlike, alpha=self.alpha)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         name = getattr(self.dissimilarity, "__name__", repr(self.dissimilarity))
         return f"{name}, alpha={self.alpha}, data_range={self.data_range}"
 
 
-def splatting_ssim(img1, img2, window_size=11, size_average=True, max_val=1.0):
+def splatting_ssim(
+    img1: Tensor,
+    img2: Tensor,
+    window_size: int = 11,
+    size_average: bool = True,
+    max_val: float = 1.0,
+) -> Tensor:
     """SSIM with the signature and the zero padding of Gaussian-splatting code.
 
     A replacement for ``ssim`` of its ``utils.loss_utils``; by the stable form, so that a bright
@@ -243,7 +279,7 @@ def splatting_ssim(img1, img2, window_size=11, size_average=True, max_val=1.0):
     return values.mean() if size_average else values.mean((-3, -2, -1))
 
 
-def l1_loss(network_output, gt):
+def l1_loss(network_output: Tensor, gt: Tensor) -> Tensor:
     """Mean absolute difference, with the signature of Gaussian-splatting code.
 
     Args:
@@ -259,7 +295,7 @@ def l1_loss(network_output, gt):
     return _absolute_difference(network_output, gt).mean()
 
 
-def _absolute_difference(x, y):
+def _absolute_difference(x: Tensor, y: Tensor) -> Tensor:
     if x.dtype != torch.float64:
         x, y = x.float(), y.float()
     return (x - y).abs()

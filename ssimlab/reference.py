@@ -11,92 +11,35 @@ Every function takes any floating dtype, computes in float64 and returns float64
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from ._inputs import check_arguments, needs_data_range, reduce
+from ._inputs import apply_reduction, check_arguments, needs_data_range
+from .formula import (
+    PUBLISHED_K,
+    Moments,
+    constants,
+    moments,
+    quotients,
+    rearranged_moments,
+    similarity,
+)
 from .window import Window
-
-PUBLISHED_K = (0.01, 0.03)
-
-
-class Moments(NamedTuple):
-    """Local statistics of a pair of images, each of shape (…, H', W')."""
-
-    mu_x: torch.Tensor
-    mu_y: torch.Tensor
-    sigma_x2: torch.Tensor
-    sigma_y2: torch.Tensor
-    sigma_xy: torch.Tensor
-
-
-class Constants(NamedTuple):
-    """C1 = (k1 L)² and C2 = (k2 L)², in squared units of the pixels."""
-
-    c1: float
-    c2: float
-
-
-def constants(
-    data_range: float, k: tuple[float, float] = PUBLISHED_K, dtype: torch.dtype = torch.float64
-) -> Constants:
-    """The two constants of SSIM. Equation :eq:`eq-constants`.
-
-    Raises ValueError where a square leaves the range of ``dtype``, in which they will be used.
-    """
-    limits = torch.finfo(dtype)
-    c = Constants(*((ki * data_range) * (ki * data_range) for ki in k))
-    if any(ki > 0 and not limits.tiny <= ci <= limits.max for ki, ci in zip(k, c, strict=True)):
-        raise ValueError(
-            f"data_range {data_range!r} with k={tuple(k)} gives the constants {tuple(c)}, outside "
-            f"the range of {str(dtype).removeprefix('torch.')}: rescale the images, or choose "
-            "another k"
-        )
-    return c
-
-
-def moments(x: torch.Tensor, y: torch.Tensor, window: Window) -> Moments:
-    """Weighted local means, variances and covariance, by their definitions.
-
-    Equation :eq:`eq-moments`. The deviations from the mean are squared and averaged over the
-    window, tap by tap: slow, and free of cancellation.
-
-    Args:
-        x, y: images, (…, H, W), of one shape.
-        window: the weights w.
-
-    Returns:
-        Five maps of shape (…, H', W') in the dtype of the images.
-    """
-    mu_x, mu_y = window(x), window(y)
-    height, width = mu_x.shape[-2:]
-    sigma_x2, sigma_y2, sigma_xy = (torch.zeros_like(mu_x) for _ in range(3))
-    padded_x, padded_y = window.pad(x), window.pad(y)
-    for i, row_weight in enumerate(window.taps):
-        for j, column_weight in enumerate(window.taps):
-            w = row_weight * column_weight
-            at = (..., slice(i, i + height), slice(j, j + width))
-            dx, dy = padded_x[at] - mu_x, padded_y[at] - mu_y
-            sigma_x2 = sigma_x2 + w * dx * dx
-            sigma_y2 = sigma_y2 + w * dy * dy
-            sigma_xy = sigma_xy + w * dx * dy
-    return Moments(mu_x, mu_y, sigma_x2, sigma_y2, sigma_xy)
-
-
-def quotients(m: Moments, c: Constants) -> tuple[torch.Tensor, torch.Tensor]:
-    """Luminance l and contrast-structure cs of the moments; SSIM is their product.
-
-    Equation :eq:`eq-l-cs`.
-    """
-    luminance = (2 * m.mu_x * m.mu_y + c.c1) / (m.mu_x**2 + m.mu_y**2 + c.c1)
-    contrast_structure = (2 * m.sigma_xy + c.c2) / (m.sigma_x2 + m.sigma_y2 + c.c2)
-    return luminance, contrast_structure
 
 
 @needs_data_range
-def ssim(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="mean"):
+def ssim(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = Window(),
+    k: tuple[float, float] = PUBLISHED_K,
+    reduction: str = "mean",
+) -> Tensor:
     """Structural similarity, by the definition, in float64.
 
     Equation :eq:`eq-ssim`.
@@ -116,14 +59,20 @@ def ssim(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="mean"):
 
     Source: Wang et al. (2004), equations 13 to 16.
     """
-    data_range, *k = check_arguments(x, y, data_range, k, reduction)
+    data_range, k = check_arguments(x, y, data_range, window, k, reduction)
     local = moments(x.double(), y.double(), window)
-    luminance, contrast_structure = quotients(local, constants(data_range, k))
-    return reduce(luminance * contrast_structure, reduction)
+    return apply_reduction(similarity(local, constants(data_range, k)), reduction)
 
 
 @needs_data_range
-def components(x, y, *, data_range, window=Window(), k=PUBLISHED_K):
+def components(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = Window(),
+    k: tuple[float, float] = PUBLISHED_K,
+) -> tuple[Tensor, Tensor, Tensor]:
     """The maps of luminance l, contrast c and structure s, whose product is SSIM.
 
     Equation :eq:`eq-components`, with C3 = C2 / 2. For looking at, not for training: the square
@@ -133,7 +82,7 @@ def components(x, y, *, data_range, window=Window(), k=PUBLISHED_K):
 
     Source: Wang et al. (2004), equations 6, 9 and 10.
     """
-    data_range, *k = check_arguments(x, y, data_range, k)
+    data_range, k = check_arguments(x, y, data_range, window, k)
     c = constants(data_range, k)
     m = moments(x.double(), y.double(), window)
     luminance, _ = quotients(m, c)
@@ -144,19 +93,27 @@ def components(x, y, *, data_range, window=Window(), k=PUBLISHED_K):
 
 
 @needs_data_range
-def ssim_loops(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="mean"):
+def ssim_loops(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = Window(),
+    k: tuple[float, float] = PUBLISHED_K,
+    reduction: str = "mean",
+) -> Tensor:
     """The definition, one window at a time, in plain loops: the first rung of the ladder.
 
     Arguments, returns and errors as :func:`ssim`. Meant for small images.
     """
-    data_range, *k = check_arguments(x, y, data_range, k, reduction)
+    data_range, k = check_arguments(x, y, data_range, window, k, reduction)
     c = constants(data_range, k)
     w = window.weights().to(x.device)
-    padded_x, padded_y = window.pad(x.double()), window.pad(y.double())
+    padded_x, padded_y = window.extend(x.double()), window.extend(y.double())
     height, width = window.output_size(x.shape[-2:])
-    rows = []
+    rows: list[Tensor] = []
     for i in range(height):
-        row = []
+        row: list[Tensor] = []
         for j in range(width):
             at = (..., slice(i, i + window.size), slice(j, j + window.size))
             px, py = padded_x[at], padded_y[at]
@@ -165,56 +122,62 @@ def ssim_loops(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="m
             sigma_x2, sigma_y2, sigma_xy = (
                 (w * a * b).sum((-2, -1)) for a, b in ((dx, dx), (dy, dy), (dx, dy))
             )
-            luminance, contrast_structure = quotients(
-                Moments(mu_x, mu_y, sigma_x2, sigma_y2, sigma_xy), c
-            )
-            row.append(luminance * contrast_structure)
+            row.append(similarity(Moments(mu_x, mu_y, sigma_x2, sigma_y2, sigma_xy), c))
         rows.append(torch.stack(row, dim=-1))
-    return reduce(torch.stack(rows, dim=-2), reduction)
+    return apply_reduction(torch.stack(rows, dim=-2), reduction)
 
 
 @needs_data_range
-def ssim_convolution(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="mean"):
+def ssim_convolution(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = Window(),
+    k: tuple[float, float] = PUBLISHED_K,
+    reduction: str = "mean",
+) -> Tensor:
     """E[x²] - μ² with one two-dimensional convolution per average: the second rung.
 
     Arguments, returns and errors as :func:`ssim`.
     """
 
-    def average(image):
-        padded, kernel = window.pad(image), window.weights().to(image.device)[None, None]
+    def average(padded: Tensor) -> Tensor:
+        kernel = window.weights().to(padded.device)[None, None]
         maps = F.conv2d(padded.reshape(-1, 1, *padded.shape[-2:]), kernel)
-        return maps.reshape(*image.shape[:-2], *maps.shape[-2:])
+        return maps.reshape(*padded.shape[:-2], *maps.shape[-2:])
 
-    return _rearranged(x, y, average, data_range, k, reduction)
+    return _rearranged(x, y, average, data_range, window, k, reduction)
 
 
 @needs_data_range
-def ssim_separable(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="mean"):
+def ssim_separable(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = Window(),
+    k: tuple[float, float] = PUBLISHED_K,
+    reduction: str = "mean",
+) -> Tensor:
     """E[x²] - μ² with two one-dimensional passes per average: the third rung.
 
     Equation :eq:`eq-separable`. Arguments, returns and errors as :func:`ssim`.
     """
-    return _rearranged(x, y, window, data_range, k, reduction)
+    return _rearranged(x, y, window.gather, data_range, window, k, reduction)
 
 
-def rearranged_moments(x: torch.Tensor, y: torch.Tensor, average) -> Moments:
-    """Moments by σ² = E[x²] - μ², with ``average`` for E. Equation :eq:`eq-rearranged`.
-
-    Equal to :func:`moments` in exact arithmetic; in floating point the subtraction cancels where
-    the mean is large beside the contrast.
-    """
-    mu_x, mu_y = average(x), average(y)
-    return Moments(
-        mu_x,
-        mu_y,
-        average(x * x) - mu_x**2,
-        average(y * y) - mu_y**2,
-        average(x * y) - mu_x * mu_y,
-    )
-
-
-def _rearranged(x, y, average, data_range, k, reduction):
-    data_range, *k = check_arguments(x, y, data_range, k, reduction)
-    local = rearranged_moments(x.double(), y.double(), average)
-    luminance, contrast_structure = quotients(local, constants(data_range, k))
-    return reduce(luminance * contrast_structure, reduction)
+def _rearranged(
+    x: Tensor,
+    y: Tensor,
+    average: Callable[[Tensor], Tensor],
+    data_range: float,
+    window: Window,
+    k: tuple[float, float],
+    reduction: str,
+) -> Tensor:
+    """SSIM by E[x²] - μ², with ``average`` for the windows of an image that is padded already."""
+    data_range, k = check_arguments(x, y, data_range, window, k, reduction)
+    padded = window.extend(x.double()), window.extend(y.double())
+    local = rearranged_moments(*padded, average)
+    return apply_reduction(similarity(local, constants(data_range, k)), reduction)

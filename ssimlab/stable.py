@@ -14,17 +14,27 @@ factor is computed as such, so that the gradient, made of these factors, is accu
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from ._inputs import check_arguments, needs_data_range, reduce
-from .reference import PUBLISHED_K, Constants, constants
+from ._inputs import apply_reduction, check_arguments, needs_data_range
+from .formula import PUBLISHED_K, Constants, constants
 from .window import Window
 
 
 @needs_data_range
-def dissimilarity(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="mean"):
+def dissimilarity(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = Window(),
+    k: tuple[float, float] = PUBLISHED_K,
+    reduction: str = "mean",
+) -> Tensor:
     """1 - SSIM, never formed by subtracting from 1.
 
     Equation :eq:`eq-dissimilarity`. Exactly zero, with a gradient of exactly zero, for identical
@@ -46,14 +56,22 @@ def dissimilarity(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction
 
     Source: this project; the means and variances follow Chan, Golub and LeVeque (1983).
     """
-    data_range, *k = check_arguments(x, y, data_range, k, reduction)
+    data_range, k = check_arguments(x, y, data_range, window, k, reduction)
     stack, data_range = difference_stack(x, y, data_range)
     c = constants(data_range, k, stack.dtype)
-    return reduce(dissimilarity_map((stack,), window, c), reduction)
+    return apply_reduction(dissimilarity_map((stack,), window, c), reduction)
 
 
 @needs_data_range
-def ssim(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="mean"):
+def ssim(
+    x: Tensor,
+    y: Tensor,
+    *,
+    data_range: float,
+    window: Window = Window(),
+    k: tuple[float, float] = PUBLISHED_K,
+    reduction: str = "mean",
+) -> Tensor:
     """Structural similarity, 1 - :func:`dissimilarity`.
 
     Arguments, returns and errors as :func:`dissimilarity`. As a loss use that function: it keeps
@@ -62,7 +80,7 @@ def ssim(x, y, *, data_range, window=Window(), k=PUBLISHED_K, reduction="mean"):
     return 1 - dissimilarity(x, y, data_range=data_range, window=window, k=k, reduction=reduction)
 
 
-def difference_stack(x, y, data_range) -> tuple[torch.Tensor, float]:
+def difference_stack(x: Tensor, y: Tensor, data_range: float) -> tuple[Tensor, float]:
     """The stack (x, y, x - y), (3, …, H, W), in units in which the data range is near one.
 
     Returns the stack, float64 for float64 images and float32 for all others, and the data range
@@ -77,13 +95,13 @@ def difference_stack(x, y, data_range) -> tuple[torch.Tensor, float]:
 class Factors(NamedTuple):
     """a, b, l = 1 - a and cs = 1 - b, each by its own formula and each (…, H', W')."""
 
-    a: torch.Tensor
-    b: torch.Tensor
-    luminance: torch.Tensor
-    contrast_structure: torch.Tensor
+    a: Tensor
+    b: Tensor
+    luminance: Tensor
+    contrast_structure: Tensor
 
     @property
-    def alike(self) -> torch.Tensor:
+    def alike(self) -> Tensor:
         """Where a and b are to be used; l and cs are the more accurate elsewhere.
 
         Below 0.2 the means are within a factor of two of each other, and x - y is exact.
@@ -91,7 +109,7 @@ class Factors(NamedTuple):
         return (self.a < 0.2) & (self.b < 0.2)
 
 
-def factors(parts, window: Window, c: Constants) -> Factors:
+def factors(parts: Sequence[Tensor], window: Window, c: Constants) -> Factors:
     """The factors of SSIM and their distances from 1.
 
     Equation :eq:`eq-dissimilarity`.
@@ -111,13 +129,13 @@ def factors(parts, window: Window, c: Constants) -> Factors:
     )
 
 
-def dissimilarity_map(parts, window: Window, c: Constants) -> torch.Tensor:
+def dissimilarity_map(parts: Sequence[Tensor], window: Window, c: Constants) -> Tensor:
     """The map of 1 - SSIM, (…, H', W'). Arguments as :func:`factors`."""
     f = factors(parts, window, c)
     return torch.where(f.alike, f.a + f.b - f.a * f.b, 1 - f.luminance * f.contrast_structure)
 
 
-def centered_moments(parts, window: Window):
+def centered_moments(parts: Sequence[Tensor], window: Window) -> tuple[Tensor, Tensor, Tensor]:
     """Local moments of the stack (x, y, x - y), (3, …, H, W), given as a sum of ``parts``.
 
     Equation :eq:`eq-total-variance`. First along the rows, then along the columns: the variance
@@ -126,15 +144,18 @@ def centered_moments(parts, window: Window):
 
     Returns the means and the variances, each (3, …, H', W'), and the covariance of x and y.
     """
-    means = sum(window(part) for part in parts)
-    parts = [window.pad(part) for part in parts]
+    parts = [window.extend(part) for part in parts]
+    first, *rest = (window.gather(part) for part in parts)
+    means = sum(rest, first)
     offset, *within = _pass(parts, None, window, dim=-1)
     centers = [part.narrow(-1, window.radius, offset.shape[-1]) for part in parts]
     _, variances, covariance = _pass((*centers, offset), within, window, dim=-2)
     return means, variances, covariance
 
 
-def _pass(parts, within, window, dim):
+def _pass(
+    parts: Sequence[Tensor], within: Sequence[Tensor] | None, window: Window, dim: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """One dimension of the window over a signal given as a sum of ``parts``.
 
     The parts, an image and small corrections to it, are differenced one by one: their sum would
@@ -144,7 +165,7 @@ def _pass(parts, within, window, dim):
     count = parts[0].shape[dim] - window.size + 1
     centers = [part.narrow(dim, window.radius, count) for part in parts]
 
-    def difference(tap):
+    def difference(tap: int) -> Tensor:
         total, *rest = (
             part.narrow(dim, tap, count) - center
             for part, center in zip(parts, centers, strict=True)
@@ -168,7 +189,7 @@ def _pass(parts, within, window, dim):
     return shift, variances, covariance
 
 
-def _rescale(x, y, data_range):
+def _rescale(x: Tensor, y: Tensor, data_range: float) -> tuple[Tensor, Tensor, float]:
     """Divide by the power of two next to the data range, so that squares stay in range.
 
     A power of two because dividing by it is exact.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from ._inputs import check_image
+from ._inputs import check_image, check_size
 
 PADDINGS = ("valid", "reflect", "zero")
 
@@ -42,7 +44,7 @@ class Window:
     padding: str = "valid"
     taps: tuple[float, ...] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.size, bool) or not isinstance(self.size, Integral):
             raise TypeError(f"window size must be an odd whole number, not {self.size!r}")
         # NumPy's numbers become Python's: equal windows then print and serialize alike.
@@ -75,19 +77,16 @@ class Window:
         """Rows and columns that an image needs."""
         return {"valid": self.size, "reflect": self.radius + 1, "zero": 1}[self.padding]
 
-    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+    def output_size(self, size: Sequence[int]) -> tuple[int, int]:
         """Rows and columns of the map for an image of ``size`` = (H, W), if it fits."""
         self.check_fits(size)
-        if self.padding != "valid":
-            return tuple(size)
-        return tuple(n - self.size + 1 for n in size)
-
-    def check_fits(self, size: tuple[int, int]) -> None:
-        """Raise ValueError if an image of ``size`` = (H, W) is too small for the window."""
-        given = tuple(size) if isinstance(size, (tuple, list)) else size
-        if not isinstance(given, tuple) or len(given) != 2:
-            raise ValueError(f"size must be (H, W), not {given!r}: pass x.shape[-2:]")
         height, width = size
+        lost = self.size - 1 if self.padding == "valid" else 0
+        return height - lost, width - lost
+
+    def check_fits(self, size: Sequence[int]) -> None:
+        """Raise ValueError if an image of ``size`` = (H, W) is too small for the window."""
+        height, width = check_size(size)
         if min(height, width) < (least := self.least_size):
             raise ValueError(
                 f"the image has {height} x {width} pixels, but a window of size {self.size} with "
@@ -95,33 +94,14 @@ class Window:
                 "use a smaller window or a larger image"
             )
 
-    def pad(self, x: torch.Tensor) -> torch.Tensor:
-        """Extend x, (…, H, W), so that every window of the map lies inside it."""
-        check_image("x", x)
-        self.check_fits(x.shape[-2:])
-        if self.padding == "valid" or self.radius == 0:
-            return x
-        mode = {"reflect": "reflect", "zero": "constant"}[self.padding]
-        image = x.reshape(-1, *x.shape[-2:])
-        padded = F.pad(image, (self.radius,) * 4, mode=mode)
-        return padded.reshape(*x.shape[:-2], *padded.shape[-2:])
-
-    def pad_adjoint(self, g: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """The adjoint of :meth:`pad`: fold what lies outside (H, W) back where it came from."""
-        if self.padding == "valid":
-            return g
-        fold = _fold_reflection if self.padding == "reflect" else _crop
-        return fold(fold(g, self.radius, size[0], -2), self.radius, size[1], -1)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         """Apply W over the last two dimensions: (…, H, W) -> (…, H', W').
 
         The result has the dtype of x. Raises if the image is too small for the window.
         """
-        padded = self.pad(x)
-        return _correlate(_correlate(padded, self.taps, -1), self.taps, -2)
+        return self.gather(self.pad(x))
 
-    def adjoint(self, g: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    def adjoint(self, g: Tensor, size: Sequence[int]) -> Tensor:
         """Apply Wᵀ: (…, H', W') -> (…, H, W), so that ⟨W x, g⟩ = ⟨x, Wᵀ g⟩.
 
         Equation :eq:`eq-adjoint` of the book.
@@ -140,13 +120,41 @@ class Window:
                 f"{' x '.join(map(str, self.output_size(size)))} of an image of "
                 f"{size[0]} x {size[1]}: pass the size of the image, not of the map"
             )
-        reach = self.size - 1
-        image = F.pad(g, (reach,) * 4)
+        return self.scatter(g, size)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Extend x, (…, H, W), so that every window of the map lies inside it."""
+        check_image("x", x)
+        self.check_fits(x.shape[-2:])
+        return self.extend(x)
+
+    # W is gather after extend, and Wᵀ is scatter. These three check nothing: they are for
+    # functions that have checked their arguments, and need a padded image more than once.
+
+    def extend(self, x: Tensor) -> Tensor:
+        """:meth:`pad` without its checks."""
+        if self.padding == "valid" or self.radius == 0:
+            return x
+        mode = {"reflect": "reflect", "zero": "constant"}[self.padding]
+        image = x.reshape(-1, *x.shape[-2:])
+        padded = F.pad(image, (self.radius,) * 4, mode=mode)
+        return padded.reshape(*x.shape[:-2], *padded.shape[-2:])
+
+    def gather(self, padded: Tensor) -> Tensor:
+        """The averages over the windows that lie inside a padded image; unchecked."""
+        return _correlate(_correlate(padded, self.taps, -1), self.taps, -2)
+
+    def scatter(self, g: Tensor, size: Sequence[int]) -> Tensor:
+        """:meth:`adjoint` without its checks."""
+        image = F.pad(g, (self.size - 1,) * 4)
         flipped = self.taps[::-1]
         spread = _correlate(_correlate(image, flipped, -1), flipped, -2)
-        return self.pad_adjoint(spread, size)
+        if self.padding == "valid":
+            return spread
+        fold = _fold_reflection if self.padding == "reflect" else _crop
+        return fold(fold(spread, self.radius, size[0], -2), self.radius, size[1], -1)
 
-    def weights(self) -> torch.Tensor:
+    def weights(self) -> Tensor:
         """The window as a (size, size) float64 tensor, the outer product of its taps."""
         taps = torch.tensor(self.taps, dtype=torch.float64)
         return torch.outer(taps, taps)
@@ -164,7 +172,7 @@ def _taps(size: int, sigma: float | None) -> tuple[float, ...]:
     return tuple(b / total for b in bell)
 
 
-def _correlate(x: torch.Tensor, taps: tuple[float, ...], dim: int) -> torch.Tensor:
+def _correlate(x: Tensor, taps: tuple[float, ...], dim: int) -> Tensor:
     """Weighted sum of shifted copies along ``dim``; windows inside x only.
 
     Shifts and not a convolution: convolutions are rounded to ten bits by TF32 on GPUs and to
@@ -172,16 +180,16 @@ def _correlate(x: torch.Tensor, taps: tuple[float, ...], dim: int) -> torch.Tens
     """
     count = x.shape[dim] - len(taps) + 1
     total = x.narrow(dim, 0, count) * taps[0]
-    for k, tap in enumerate(taps[1:], 1):  # by place: torch 2.4 compiles no keyword here
+    for k, tap in enumerate(taps[1:], 1):
         total = torch.add(total, x.narrow(dim, k, count), alpha=tap)
     return total
 
 
-def _crop(g: torch.Tensor, radius: int, count: int, dim: int) -> torch.Tensor:
+def _crop(g: Tensor, radius: int, count: int, dim: int) -> Tensor:
     return g.narrow(dim, radius, count)
 
 
-def _fold_reflection(g: torch.Tensor, radius: int, count: int, dim: int) -> torch.Tensor:
+def _fold_reflection(g: Tensor, radius: int, count: int, dim: int) -> Tensor:
     """Add the mirrored borders, which lie ``radius`` beyond either end, to their originals."""
     if radius == 0:
         return g
@@ -191,7 +199,7 @@ def _fold_reflection(g: torch.Tensor, radius: int, count: int, dim: int) -> torc
     return inside + _place(before, 1, count, dim) + _place(after, count - 1 - radius, count, dim)
 
 
-def _place(part: torch.Tensor, start: int, count: int, dim: int) -> torch.Tensor:
+def _place(part: Tensor, start: int, count: int, dim: int) -> Tensor:
     """``part`` in a frame of zeros, beginning at ``start`` of ``count``."""
     room = (start, count - start - part.shape[dim])
     return F.pad(part, room if dim == -1 else (0, 0, *room))

@@ -5,7 +5,7 @@ import torch
 from oracle import random_pair, relative_error
 
 from ssimlab import Window, attempts, gradient
-from ssimlab.reference import constants, rearranged_moments
+from ssimlab.formula import constants, rearranged_moments
 
 X, Y = attempts.forum_images()
 OF_LUMINANCE = [attempts.by_local_mean, attempts.by_gradients_of_sums]

@@ -5,7 +5,7 @@ import torch
 from oracle import gradient_in_50_digits, random_pair, relative_error, value_and_gradients
 from skimage import data
 
-from ssimlab import Window, gradient, reference
+from ssimlab import Window, formula, gradient, reference
 
 WINDOWS = [
     Window(),
@@ -111,14 +111,14 @@ def test_the_partials_are_the_derivatives_by_the_local_averages():
     averages = [a.requires_grad_() for a in (w(x), w(x * x), w(x * y))]
     mu_x, mean_square, mean_product = averages
     mu_y, mean_y2 = w(y), w(y * y)
-    m = reference.Moments(
+    m = formula.Moments(
         mu_x,
         mu_y,
         mean_square - mu_x**2,
         mean_y2 - mu_y**2,
         mean_product - mu_x * mu_y,
     )
-    luminance, contrast_structure = reference.quotients(m, reference.constants(1.0))
+    luminance, contrast_structure = formula.quotients(m, formula.constants(1.0))
     expected = torch.autograd.grad((luminance * contrast_structure).sum(), averages)
     for got, true in zip(gradient.partials(x, y, data_range=1.0), expected, strict=True):
         assert relative_error(got, true) <= 1e-12

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from skimage import data
 
-from ssimlab import Window, dissimilarity, naive, reference
+from ssimlab import Scales, Window, dissimilarity, formula, naive, reference
 from ssimlab.losses import MixedLoss, SSIMLoss, l1_loss, splatting_ssim, ssim_loss
 from ssimlab.multiscale import ms_dissimilarity
 
@@ -296,7 +296,7 @@ def test_a_mixture_of_identical_images_is_exactly_zero_with_no_gradient(loss):
         ((dissimilarity, -0.1), {}, ValueError, "alpha must be a finite number, zero or more"),
         ((dissimilarity, "0.5"), {}, TypeError, "alpha must be a plain number"),
         ((dissimilarity, 0.5), {"data_range": 0}, ValueError, "data_range must be a positive"),
-        ((dissimilarity, 0.5), {"l1_window": 11}, TypeError, "l1_window must be a ssimlab.Window"),
+        ((dissimilarity, 0.5), {"l1_window": 11}, TypeError, "l1_window must be a Window"),
     ],
 )
 def test_a_mixture_refuses_what_it_cannot_mix(arguments, how, error, message):
@@ -329,8 +329,8 @@ def splatting_original(img1, img2, window_size=11, size_average=True):
     def average(image):
         return F.conv2d(image, window, padding=window_size // 2, groups=channels)
 
-    local = reference.rearranged_moments(img1, img2, average)
-    luminance, contrast_structure = reference.quotients(local, reference.constants(1.0))
+    local = formula.rearranged_moments(img1, img2, average)
+    luminance, contrast_structure = formula.quotients(local, formula.constants(1.0))
     values = luminance * contrast_structure
     return values.mean() if size_average else values.mean((1, 2, 3))
 
@@ -427,7 +427,7 @@ EVERY_LOSS = {
     "zhao2017": MixedLoss.zhao2017(size=5, sigmas=(0.5, 1.0)),
     "kerbl2023": MixedLoss.kerbl2023(),
     "ms_ssim mixture": MixedLoss(
-        ms_dissimilarity, 0.84, data_range=1.0, window=Window(3), weights=(0.3, 0.7)
+        ms_dissimilarity, 0.84, data_range=1.0, window=Window(3), scales=Scales((0.3, 0.7))
     ),
     "splatting_ssim": splatting_ssim,
 }

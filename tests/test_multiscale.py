@@ -1,5 +1,7 @@
 """MS-SSIM against its definition, against two libraries, and where a scale turns negative."""
 
+from dataclasses import FrozenInstanceError, replace
+
 import pytest
 import pytorch_msssim
 import torch
@@ -8,9 +10,12 @@ from torchmetrics.functional.image import multiscale_structural_similarity_index
 
 from ssimlab import Window, reference
 from ssimlab.multiscale import (
-    CONVENTIONS,
     NORMALIZATIONS,
     PUBLISHED_WEIGHTS,
+    PYTORCH_MSSSIM,
+    TORCHMETRICS,
+    WANG2003,
+    Scales,
     continued,
     halve,
     ms_dissimilarity,
@@ -19,8 +24,13 @@ from ssimlab.multiscale import (
     scale_space_dissimilarity,
 )
 
-# Three scales of a small image exercise the same code as five of a large one.
-SMALL = {"window": Window(3), "weights": PUBLISHED_WEIGHTS[:3]}
+
+def small(**choices):
+    """Three scales: of a small image they exercise the same code as five of a large one."""
+    return {"window": Window(3), "scales": Scales(PUBLISHED_WEIGHTS[:3], **choices)}
+
+
+SMALL = small()
 
 
 def generator(seed=0):
@@ -65,7 +75,7 @@ def gradient(fn, x, *others):
 def test_photographs_score_as_in_pytorch_msssim(size, name):
     x = photograph(*size)
     y = DISTORTIONS[name](x)
-    ours = ms_ssim(x, y, data_range=1.0, **CONVENTIONS["pytorch_msssim"])
+    ours = ms_ssim(x, y, data_range=1.0, scales=PYTORCH_MSSSIM)
     assert ours.item() == pytest.approx(
         pytorch_msssim.ms_ssim(x, y, data_range=1.0).item(), abs=1e-5
     )
@@ -76,7 +86,7 @@ def test_photographs_score_as_in_pytorch_msssim(size, name):
 def test_photographs_score_as_in_torchmetrics(size, name):
     x = photograph(*size)
     y = DISTORTIONS[name](x)
-    ours = ms_ssim(x, y, data_range=1.0, **CONVENTIONS["torchmetrics"])
+    ours = ms_ssim(x, y, data_range=1.0, scales=TORCHMETRICS)
     theirs = multiscale_structural_similarity_index_measure(x, y, data_range=1.0)
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
 
@@ -97,7 +107,9 @@ def test_the_conventions_part_at_odd_sizes_and_agree_at_even_ones():
     for size in (176, 181):
         x = photograph(size)[:, :1]
         y = DISTORTIONS["noise"](x)
-        scores[size] = [ms_ssim(x, y, data_range=1.0, odd=odd).item() for odd in _odd()]
+        scores[size] = [
+            ms_ssim(x, y, data_range=1.0, scales=Scales(odd=odd)).item() for odd in _odd()
+        ]
     assert max(scores[176]) == min(scores[176])
     replicate, drop, zero = scores[181]
     assert min(abs(replicate - drop), abs(drop - zero), abs(zero - replicate)) > 1e-4
@@ -111,7 +123,7 @@ def test_joint_channels_take_one_mean_over_the_channels():
     x = photograph(176)
     y = x + torch.tensor([0.01, 0.1, 0.3]).reshape(3, 1, 1) * noise(x.shape)
     apart = ms_ssim(x, y, data_range=1.0, reduction="none")
-    joint = ms_ssim(x, y, data_range=1.0, joint_channels=True, reduction="none")
+    joint = ms_ssim(x, y, data_range=1.0, scales=Scales(joint_channels=True), reduction="none")
     assert apart.shape == (1, 3)
     assert joint.shape == (1,)
     assert abs(apart.mean() - joint).item() > 1e-2
@@ -125,14 +137,9 @@ def test_joint_channels_take_one_mean_over_the_channels():
 @pytest.mark.parametrize("padding", ["valid", "reflect", "zero"])
 def test_the_stable_form_is_the_definition_in_float64(odd, joint_channels, padding):
     x, y = small_pair(2, 3, size=(19, 22), dtype=torch.float64)
-    how = {
-        "data_range": 1.0,
-        "weights": PUBLISHED_WEIGHTS[:3],
-        "window": Window(3),
-        "last_window": Window(3, padding=padding),
-        "odd": odd,
-        "joint_channels": joint_channels,
-    }
+    how = {"data_range": 1.0} | small(
+        last_window=Window(3, padding=padding), odd=odd, joint_channels=joint_channels
+    )
     stable = gradient(lambda x: ms_ssim(x, y, **how), x)
     by_definition = gradient(lambda x: reference_ms_ssim(x, y, **how), x)
     torch.testing.assert_close(stable, by_definition, rtol=1e-12, atol=1e-14)
@@ -141,7 +148,8 @@ def test_the_stable_form_is_the_definition_in_float64(odd, joint_channels, paddi
 def test_one_scale_of_weight_one_is_ssim():
     x, y = small_pair(2, 3, dtype=torch.float64)
     for rule in ("continued", "none"):
-        one = ms_ssim(x, -y, data_range=1.0, window=Window(3), weights=(1.0,), normalize=rule)
+        scales = Scales(weights=(1.0,), normalize=rule)
+        one = ms_ssim(x, -y, data_range=1.0, window=Window(3), scales=scales)
         ssim = reference.ssim(x, -y, data_range=1.0, window=Window(3), reduction="none")
         torch.testing.assert_close(one, ssim.mean(), rtol=1e-12, atol=1e-12)
 
@@ -154,7 +162,8 @@ def test_float32_keeps_value_and_gradient_at_any_offset(offset, contrast):
         pytest.fail("the pair was meant to differ")
     value, slope = gradient(lambda x: ms_dissimilarity(x, y, data_range=1.0, **SMALL), x)
     truth, true_slope = gradient(
-        lambda x: 1 - reference_ms_ssim(x, y.double(), data_range=1.0, **SMALL), x.double()
+        lambda x: 1 - reference_ms_ssim(x, y.double(), data_range=1.0, **small(normalize="none")),
+        x.double(),
     )
     assert value.item() == pytest.approx(truth.item(), abs=1e-7)
     assert (slope - true_slope).norm() <= 1e-5 * true_slope.norm()
@@ -167,7 +176,8 @@ def test_a_step_hides_no_texture_on_its_low_side():
     y = x + 1e-3 * noise(x.shape, seed=5)
     value, slope = gradient(lambda x: ms_dissimilarity(x, y, data_range=1e-2, **SMALL), x)
     truth, true_slope = gradient(
-        lambda x: 1 - reference_ms_ssim(x, y.double(), data_range=1e-2, **SMALL), x.double()
+        lambda x: 1 - reference_ms_ssim(x, y.double(), data_range=1e-2, **small(normalize="none")),
+        x.double(),
     )
     assert value.item() == pytest.approx(truth.item(), abs=1e-6)
     assert (slope - true_slope).norm() <= 1e-5 * true_slope.norm()
@@ -187,7 +197,7 @@ UNLIKE_PAIRS = {
 def test_scores_next_to_zero_keep_their_digits(pair):
     x, y = pair
     value, slope = gradient(lambda x: ms_dissimilarity(x, y, data_range=1.0, **SMALL), x)
-    how = {"data_range": 1.0, "normalize": "continued", **SMALL}
+    how = {"data_range": 1.0, **SMALL}
     truth, true_slope = gradient(lambda x: 1 - reference_ms_ssim(x, y.double(), **how), x.double())
     assert value.item() == pytest.approx(truth.item(), abs=1e-6)
     assert (slope - true_slope).norm() <= 1e-5 * true_slope.norm()
@@ -245,7 +255,9 @@ AT_A_NEGATIVE = {
 def test_each_rule_does_to_a_negative_what_its_description_says(rule):
     x = photograph(192)[:, :1]
     y = 1 - x
-    value, slope = gradient(lambda x: ms_ssim(x, y, data_range=1.0, normalize=rule), x)
+    value, slope = gradient(
+        lambda x: ms_ssim(x, y, data_range=1.0, scales=Scales(normalize=rule)), x
+    )
     bounds, finite, alive = AT_A_NEGATIVE[rule]
     assert bounds[0] <= value <= bounds[1] if bounds else value.isnan()
     assert bool(slope.isfinite().all()) is finite
@@ -256,8 +268,8 @@ def test_each_rule_does_to_a_negative_what_its_description_says(rule):
 def test_each_rule_in_the_stable_form_is_that_rule_of_the_definition(rule):
     x, y = small_pair(2, dtype=torch.float64)
     for other in (y, -y):
-        stable = ms_ssim(x, other, data_range=1.0, normalize=rule, **SMALL)
-        exact = reference_ms_ssim(x, other, data_range=1.0, normalize=rule, **SMALL)
+        stable = ms_ssim(x, other, data_range=1.0, **small(normalize=rule))
+        exact = reference_ms_ssim(x, other, data_range=1.0, **small(normalize=rule))
         torch.testing.assert_close(stable, exact, rtol=1e-12, atol=1e-12, equal_nan=True)
 
 
@@ -318,16 +330,17 @@ def test_the_default_is_continuous_where_scores_change_sign():
 
 def test_gradient_ascent_leaves_a_negative_with_the_default_and_not_with_relu():
     y = photograph(64)[:, :1]
-    how = {"data_range": 1.0, "window": Window(7), "weights": PUBLISHED_WEIGHTS[:3]}
+    how = {"data_range": 1.0, "window": Window(7)}
+    scales = Scales(PUBLISHED_WEIGHTS[:3])
 
     def climbed(rule):
         x = (1 - y).clone().requires_grad_()
         optimizer = torch.optim.Adam([x], lr=0.05)
         for _ in range(40):
             optimizer.zero_grad()
-            ms_dissimilarity(x, y, normalize=rule, **how).backward()
+            ms_dissimilarity(x, y, scales=replace(scales, normalize=rule), **how).backward()
             optimizer.step()
-        return ms_ssim(x, y, **how).item(), torch.equal(x, 1 - y)
+        return ms_ssim(x, y, scales=scales, **how).item(), torch.equal(x, 1 - y)
 
     score, unmoved = climbed("continued")
     assert score > 0.9
@@ -341,8 +354,8 @@ def test_nan_is_not_hidden_by_a_scale_that_is_lost_already():
     x, _ = small_pair(size=(17, 17))
     y = 1 - x
     x[-1, -1] = float("nan")  # "drop" keeps it out of the coarser scales
-    assert ms_ssim(x, y, data_range=1.0, odd="drop", **SMALL).isnan()
-    assert ms_ssim(torch.rand(17, 17), y, data_range=1.0, odd="drop", **SMALL).isfinite()
+    assert ms_ssim(x, y, data_range=1.0, **small(odd="drop")).isnan()
+    assert ms_ssim(torch.rand(17, 17), y, data_range=1.0, **small(odd="drop")).isfinite()
 
 
 def test_one_image_of_a_batch_does_not_touch_another():
@@ -396,14 +409,15 @@ def test_scale_space_of_identical_images_is_exactly_zero():
 @pytest.mark.parametrize(("odd", "least"), [("replicate", 161), ("zero", 161), ("drop", 176)])
 def test_the_smallest_image_of_five_scales(odd, least):
     x = torch.rand(1, least, least + 30, generator=generator())
-    assert ms_ssim(x, x, data_range=1.0, odd=odd) == 1
+    how = {"data_range": 1.0, "scales": Scales(odd=odd)}
+    assert ms_ssim(x, x, **how) == 1
     with pytest.raises(ValueError, match=f"5 scales .* at least {least} x {least}: pass fewer"):
-        ms_ssim(x[..., 1:, :], x[..., 1:, :], data_range=1.0, odd=odd)
+        ms_ssim(x[..., 1:, :], x[..., 1:, :], **how)
 
 
 def test_a_small_last_window_does_not_excuse_a_large_one_before_it():
     x = torch.rand(20, 20)
-    how = {"data_range": 1.0, "weights": (0.5, 0.5), "last_window": Window(1)}
+    how = {"data_range": 1.0, "scales": Scales((0.5, 0.5), last_window=Window(1))}
     assert ms_ssim(x, x, window=Window(19), **how) == 1
     with pytest.raises(ValueError, match="at least 21 x 21"):
         ms_ssim(x, x, window=Window(21), **how)
@@ -412,7 +426,6 @@ def test_a_small_last_window_does_not_excuse_a_large_one_before_it():
 ALL = [ms_ssim, ms_dissimilarity, reference_ms_ssim]
 
 
-@pytest.mark.parametrize("fn", ALL)
 @pytest.mark.parametrize(
     ("argument", "value", "error", "message"),
     [
@@ -422,10 +435,31 @@ ALL = [ms_ssim, ms_dissimilarity, reference_ms_ssim]
         ("normalize", "sqrt", ValueError, "normalize must be one of .*'continued'.*not 'sqrt'"),
         ("normalize", None, ValueError, "normalize must be one of .*not None"),
         ("odd", "ceil", ValueError, "odd must be one of .*'replicate'.*not 'ceil'"),
+        ("last_window", 0, TypeError, "last_window must be a Window, not int"),
+        ("last_window", {}, TypeError, "last_window must be a Window, not dict"),
+    ],
+)
+def test_scales_that_cannot_be_are_refused(argument, value, error, message):
+    with pytest.raises(error, match=message):
+        Scales(**{argument: value})
+
+
+def test_scales_are_frozen_and_can_be_compared_and_hashed():
+    assert Scales([1, 2]) == Scales((1.0, 2.0))
+    assert len({Scales(), Scales(odd="replicate"), WANG2003, PYTORCH_MSSSIM, TORCHMETRICS}) == 4
+    with pytest.raises(FrozenInstanceError):
+        WANG2003.odd = "drop"
+
+
+@pytest.mark.parametrize("fn", ALL)
+@pytest.mark.parametrize(
+    ("argument", "value", "error", "message"),
+    [
+        ("scales", (0.5, 0.5), TypeError, "scales must be a Scales, not tuple: leave it out for"),
+        ("scales", Scales((1,), joint_channels=True), ValueError, r"needs .* not \(32, 32\)"),
         ("reduction", "sum", ValueError, "reduction must be"),
         ("data_range", 0, ValueError, "data_range must be a positive"),
         ("data_range", None, TypeError, "data_range must be a plain number"),
-        ("joint_channels", True, ValueError, r"joint_channels=True needs .* not \(32, 32\)"),
     ],
 )
 def test_bad_arguments_get_a_sentence_that_names_them(fn, argument, value, error, message):
@@ -520,16 +554,9 @@ def test_transforms_of_torch_func_agree_with_plain_loops(fn):
 
 def test_torch_compile_captures_ms_ssim_whole():
     def two_scales(x, y):
-        return ms_dissimilarity(x, y, data_range=1.0, window=Window(3), weights=(0.3, 0.7))
+        return ms_dissimilarity(x, y, data_range=1.0, window=Window(3), scales=Scales((0.3, 0.7)))
 
     torch.compiler.reset()
     x, y = small_pair(1)
     compiled = torch.compile(two_scales, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(gradient(compiled, x, y), gradient(two_scales, x, y))
-
-
-@pytest.mark.parametrize("wrong", [0, 5, {}])
-def test_a_last_window_that_is_none_of_ours_is_refused(wrong):
-    x = torch.rand(176, 176)
-    with pytest.raises(TypeError, match="last_window must be a Window, not"):
-        ms_ssim(x, x, data_range=1.0, last_window=wrong)

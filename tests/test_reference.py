@@ -9,7 +9,7 @@ from oracle import as_tensor, mean_in_50_digits, random_pair, ssim_map_in_50_dig
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from ssimlab import Window, reference
+from ssimlab import Window, formula, reference
 
 WINDOWS = [
     Window(3),
@@ -126,9 +126,9 @@ def test_its_moments_give_the_published_value_of_scikit_image():
     # The same file, test_mssim_vs_legacy: 0.3674518327910367, with a uniform window of 7 x 7 and
     # sample covariance, N / (N - 1) times the population's.
     x, y = camera_and_noise()
-    m = reference.moments(x, y, Window(7, None))
+    m = formula.moments(x, y, Window(7, None))
     m = m._replace(**{name: getattr(m, name) * 49 / 48 for name in m._fields[2:]})
-    luminance, contrast_structure = reference.quotients(m, reference.constants(255))
+    luminance, contrast_structure = formula.quotients(m, formula.constants(255))
     value = (luminance * contrast_structure).mean().item()
     assert abs(value - 0.3674518327910367) <= 1e-12
 

@@ -1,17 +1,17 @@
-"""Build the book into _build/html, or say that it is up to date.
+"""Build the book into _build/html, or say that it is up to date: ``python -m tools.build_book``.
 
-1. The claims are measured and their page is written: see claims_page.py.
+1. The claims are measured and their page is written.
 2. Every page of _toc.yml has to exist.
-3. Notebooks whose code changed run in parallel, each in an empty folder, and their outputs are
-   kept in _build/outputs. Outputs depend on the package and on the environment too, which the
-   cache does not know: where those change, it is thrown away and every notebook runs again.
+3. Notebooks run in parallel, each in an empty folder, and their outputs are kept in
+   _build/outputs.
 4. Sphinx makes all pages from those outputs, with warnings as errors.
 5. The pages are checked: see html_checks.py.
+
+Each step does again only what something has changed for: see fingerprints.py.
 """
 
 import argparse
-import hashlib
-import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -29,12 +28,17 @@ from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn, NbValidityError
 from jupyter_cache.executors.utils import single_nb_execution
 
+import claims
 from claims import page as claims_page
+from tools import fingerprints
 from tools.html_checks import problems
+from tools.imports import ROOT, Project
 
-ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 HTML = BUILD / "html"
+STAMP = HTML / ".fingerprint"
+OUTPUTS = BUILD / "outputs"
+FINDINGS = BUILD / "claims.json"
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 NOTEBOOK_ENVIRONMENT = {
@@ -71,35 +75,37 @@ def sources(root: Path = ROOT) -> list[Path]:
     return found
 
 
-def files_under(*folders: Path) -> list[Path]:
-    found = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
-    return [file for file in found if "__pycache__" not in file.parts]
+def is_current() -> bool:
+    """Whether the pages are those of the sources as they are now."""
+    return STAMP.exists() and STAMP.read_text() == fingerprints.of_pages()
 
 
-def fingerprint(files: Iterable[Path], *words: str) -> str:
-    """A digest of names, contents and words: it changes when any of them does."""
-    digest = hashlib.sha256()
-    for file in sorted(files):
-        digest.update(f"{file.relative_to(ROOT)}\0".encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    for word in (sys.version, importlib.metadata.version("torch"), *words):
-        digest.update(f"{word}\0".encode())
-    return digest.hexdigest()
+def findings_of_claims(project: Project, kept_in: Path = FINDINGS) -> dict[str, claims.Finding]:
+    """The finding of every claim: as it was kept, or measured if it may be another by now."""
+    kept = json.loads(kept_in.read_text(encoding="utf8")) if kept_in.exists() else {}
+    now = fingerprints.of_claims(project)
+    changed = [
+        claim
+        for claim in claims.all_claims()
+        if kept.get(claim.number, {}).get("fingerprint") != now[claim.number]
+    ]
+    if changed:
+        print(f"Measuring {len(changed)} of {len(now)} claims", flush=True)
+        for number, finding in claims.measure(changed).items():
+            kept[number] = {"fingerprint": now[number], "finding": vars(finding)}
+        kept_in.parent.mkdir(exist_ok=True)
+        kept_in.write_text(json.dumps(kept, ensure_ascii=False), encoding="utf8")
+    else:
+        print("The findings of all claims are up to date.", flush=True)
+    return {number: claims.Finding(**kept[number]["finding"]) for number in now}
 
 
-def what_outputs_depend_on() -> str:
-    return fingerprint([*files_under(ROOT / "ssimlab"), ROOT / "requirements.txt"])
-
-
-def what_pages_depend_on() -> str:
-    files = [*files_under(ROOT / "book", ROOT / "tools"), *sources()]
-    files += [ROOT / "_config.yml", ROOT / "_toc.yml"]
-    return fingerprint({*files}, what_outputs_depend_on())
-
-
-def is_current(folder: Path, expected: str) -> bool:
-    stamp = folder / ".fingerprint"
-    return stamp.exists() and stamp.read_text() == expected
+def write_claims(project: Project) -> None:
+    """Bring the page of the claims up to date; end the build if a verdict has changed."""
+    findings = findings_of_claims(project)
+    claims_page.write(findings)
+    if surprises := claims.surprises(findings):
+        sys.exit("\n".join(["Verdicts have changed, so no page was made.", *surprises]))
 
 
 def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
@@ -119,21 +125,26 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
     return notebook, result.time
 
 
-def execute_changed(notebooks: list[Path], jobs: int) -> None:
-    """Bring the cache up to date; end the build where a notebook fails."""
-    folder, expected = BUILD / "outputs", what_outputs_depend_on()
-    if not is_current(folder, expected):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        (folder / ".fingerprint").write_text(expected)
-    cache = get_cache(folder)
-    cache.change_cache_limit(10 * len(notebooks) + 1)
-    changed = []
+def changed_notebooks(cache, project: Project, notebooks: list[Path]) -> dict[Path, str]:
+    """The notebooks whose outputs are not in the cache as they would be now, and what to note."""
+    changed = {}
     for path in notebooks:
+        expected = fingerprints.of_notebook(project, path)
         try:
-            cache.match_cache_notebook(nbformat.read(path, as_version=4))
+            record = cache.match_cache_notebook(nbformat.read(path, as_version=4))
         except KeyError:
-            changed.append(path)
+            changed[path] = expected
+        else:
+            if record.data.get("fingerprint") != expected:
+                changed[path] = expected
+    return changed
+
+
+def execute_changed(project: Project, notebooks: list[Path], jobs: int) -> None:
+    """Bring the cache up to date; end the build where a notebook fails."""
+    cache = get_cache(OUTPUTS)
+    cache.change_cache_limit(10 * len(notebooks) + 1)
+    changed = changed_notebooks(cache, project, notebooks)
     if not changed:
         print("The outputs of all notebooks are up to date.", flush=True)
         return
@@ -147,7 +158,9 @@ def execute_changed(notebooks: list[Path], jobs: int) -> None:
             path = running[run]
             try:
                 notebook, seconds = run.result()
-                cache.cache_notebook_bundle(CacheBundleIn(notebook, str(path)), overwrite=True)
+                noted = {"fingerprint": changed[path], "execution_seconds": seconds}
+                bundle = CacheBundleIn(notebook, str(path), data=noted)
+                cache.cache_notebook_bundle(bundle, overwrite=True)
                 outcome = f"{seconds:.1f} s"
             except NbValidityError:
                 failed.append(f"{path.name}: not every code cell ran")
@@ -177,16 +190,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=2, help="notebooks that run at a time")
     jobs = parser.parse_args().jobs
-    if surprises := claims_page.write(what_outputs_depend_on()):
-        sys.exit("\n".join(["Verdicts have changed, so no page was made.", *surprises]))
-    expected = what_pages_depend_on()
-    if is_current(HTML, expected):
+    start = time.perf_counter()
+    project = Project()
+    write_claims(project)
+    if is_current():
         print(f"The book is up to date: {HTML / 'index.html'}")
         return
-    start = time.perf_counter()
-    execute_changed([file for file in sources() if file.suffix == ".ipynb"], jobs)
+    made_from = fingerprints.of_pages()
+    execute_changed(project, [file for file in sources() if file.suffix == ".ipynb"], jobs)
     make_pages()
-    (HTML / ".fingerprint").write_text(expected)
+    STAMP.write_text(made_from)
     print(f"The book is built in {time.perf_counter() - start:.0f} s: {HTML / 'index.html'}")
 
 

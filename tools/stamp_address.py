@@ -4,8 +4,8 @@ That is the first cell of every notebook, which installs the package where it is
 link to Colab in the notebook's head cell; and the links in README.md, CITATION.cff, pyproject.toml
 and the pages under book/, where the address that pyproject.toml still holds is replaced.
 
-    python tools/stamp_address.py            write
-    python tools/stamp_address.py --check    change nothing; name the files that are stale
+    python -m tools.stamp_address            write
+    python -m tools.stamp_address --check    change nothing; name the files that are stale
 """
 
 import argparse

@@ -2,26 +2,14 @@
 
 import functools
 import http.server
-import os
-import shutil
 import threading
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
+from tools import browser as chromium
 from tools import build_book
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# The browser talks to the pages and to nobody else.
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -32,7 +20,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def built_book() -> Path:
     """The folder of the built pages, which have to be those of the sources as they are now."""
-    if not build_book.is_current(build_book.HTML, build_book.what_pages_depend_on()):
+    if not build_book.is_current():
         pytest.fail("The book is not built, or is older than its sources: run `make book`.")
     return build_book.HTML
 
@@ -47,18 +35,18 @@ def site(built_book) -> str:
         server.shutdown()
 
 
+def pytest_collection_finish(session):
+    """Without a browser, stop once and before the first test, not in each test that needs one."""
+    if any("browser" in item.fixturenames for item in session.items) and not chromium.find():
+        # Not pytest.exit, which pytest-xdist takes for a crash.
+        session.shouldfail = chromium.missing()
+        raise session.Failed(session.shouldfail)
+
+
 @pytest.fixture(scope="session")
 def browser():
-    """Chromium, from the system: Playwright's own download is not needed."""
-    from playwright.sync_api import sync_playwright
-
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.fail(
-            "The pages are tested in Chromium, and none was found: install it (on Debian or "
-            "Ubuntu `apt-get install chromium`), or set CHROMIUM to the path of the program."
-        )
+    """Chromium, without a window."""
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=QUIET)
-        yield chromium
-        chromium.close()
+        program = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.QUIET)
+        yield program
+        program.close()

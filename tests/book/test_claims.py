@@ -1,28 +1,23 @@
 """Every claim is measured here: its verdict has to come out as it did when it was written down."""
 
+import ast
+import inspect
 import itertools
-import json
 import re
 
 import pytest
 import torch
+from bs4 import BeautifulSoup
 
 import claims
 from claims import Finding, Verdict, measuring, registry, show
 from claims import page as claims_page
+from claims.__main__ import main
 from ssimlab.lab import pitfalls
 
 CLAIMS = claims.all_claims()
 COUNTS = {"0": 33, "1": 26, "2": 25, "3": 17, "4": 18}
 PLAIN = (bool, int, float, str, type(None))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.number)
@@ -53,6 +48,32 @@ def test_claims_are_short_distinct_and_documented():
 def test_a_claim_measures_the_same_twice(number):
     first, second = (claims.get(number).run() for _ in range(2))
     assert str(first) == str(second)
+
+
+def test_a_claim_runs_in_one_thread_and_gives_the_others_back(monkeypatch):
+    threads = torch.get_num_threads() + 1
+    torch.set_num_threads(threads)
+    finding = Finding({"one thread": True}, {"threads": 1}, "It is so.")
+    within = []
+    claim = registry.Claim(
+        *("9.1", claims.DOCUMENTS[0], "A claim.", "cause", "floats", Verdict.HOLDS),
+        measure=lambda: within.append(torch.get_num_threads()) or finding,
+    )
+    try:
+        assert claim.run() is finding
+        assert within == [1]
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(threads - 1)
+
+
+def test_no_claim_calls_another():
+    """A claim is measured again where its own function changes, and not where another one does."""
+    for module in {inspect.getmodule(claim.measure) for claim in CLAIMS}:
+        functions = {claim.measure.__name__ for claim in CLAIMS}
+        tree = ast.parse(inspect.getsource(module))
+        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        assert not functions & {name.id for name in calls if isinstance(name, ast.Name)}
 
 
 def test_a_verdict_changes_when_the_measurement_does(monkeypatch):
@@ -153,6 +174,38 @@ def test_figures_are_shown_with_three_digits(value, text):
 
 
 # ------------------------------------------------------------------------------------------------
+# The command
+
+
+def test_the_command_prints_all_that_was_found_of_the_claims_it_is_given(capsys):
+    assert main(["2.2", "0.1"]) == 0
+    chosen = [claims.get(number) for number in ("2.2", "0.1")]
+    expected = [f"{claim.number}  {claim.paraphrase}\n{claim.run()}\n\n" for claim in chosen]
+    assert capsys.readouterr().out == "".join(expected)
+
+
+def test_the_command_prints_a_line_for_every_claim_and_fails_where_one_surprises(
+    capsys, monkeypatch, findings
+):
+    monkeypatch.setattr(registry.Claim, "run", lambda claim: findings[claim.number])
+    assert main([]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    for place, claim in enumerate(CLAIMS, start=1):
+        told = lines[place - 1]
+        assert told.startswith(f"[{place:>3}/{len(CLAIMS)}] {claim.number} ")
+        assert findings[claim.number].verdict.value in told
+        assert told.endswith(claim.paraphrase)
+    unexpected = [c for c in CLAIMS if findings[c.number].verdict is not c.expected]
+    assert 0 < len(unexpected) < len(CLAIMS)
+    assert len(lines) == len(CLAIMS) + 1 + len(unexpected)
+
+
+def test_the_command_answers_an_unknown_number_with_one_sentence():
+    with pytest.raises(SystemExit, match=r"no claim '9\.9'"):
+        main(["9.9"])
+
+
+# ------------------------------------------------------------------------------------------------
 # The page
 
 
@@ -172,37 +225,57 @@ def findings() -> dict[str, Finding]:
 
 
 @pytest.fixture(scope="module")
-def links() -> claims_page.Links:
-    return claims_page.Links()
+def text(findings) -> str:
+    return claims_page.render(findings)
 
 
 @pytest.fixture(scope="module")
-def tables(findings, links) -> str:
-    """The tables and the filter as one bare page."""
-    parts = [claims_page.STYLE, claims_page.controls()]
-    for document in claims.DOCUMENTS:
-        table = claims_page.table(document, findings, links)
-        parts.append(f"<section><h2>{document.title}</h2>{table}</section>")
+def bare(text) -> str:
+    """The page without the book around it: its headings, and what it hands to HTML as it is."""
+    sections = []
+    for section in text.split("\n## "):
+        heading, _, rest = section.partition("\n")
+        blocks = "".join(
+            re.findall(r"^````\{raw\} html\n(.*?)^````$", rest, re.DOTALL | re.MULTILINE)
+        )
+        sections.append(f"<section><h2>{heading}</h2>{blocks}</section>")
     head = '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">'
-    return f"{head}<body>{''.join(parts)}{claims_page.SCRIPT}</body></html>"
+    return f"{head}<body>{''.join(sections)}</body></html>"
 
 
-def test_the_page_has_a_row_for_every_claim(findings, links):
-    text = claims_page.page(findings, links)
-    for claim in CLAIMS:
-        assert f'id="claim-{claim.number.replace(".", "-")}"' in text
-        assert f"Explained in {claim.number} by 1 &lt; 2." in text
+def test_the_page_has_a_row_for_every_claim(text, bare, findings):
+    rows = {row["id"]: row for row in BeautifulSoup(bare, "html.parser").select("tbody tr")}
+    assert list(rows) == [f"claim-{claim.number.replace('.', '-')}" for claim in CLAIMS]
+    for claim, row in zip(CLAIMS, rows.values(), strict=True):
+        words = " ".join(row.get_text().split())
+        verdict = findings[claim.number].verdict
+        condition = "this <is> so" if verdict is Verdict.CONDITIONAL else ""
+        assert words.startswith(f"{claim.number} {claim.paraphrase} {verdict.value} {condition}")
+        for told in (f"Explained in {claim.number} by 1 < 2.", "first <trial>: ", "a & b: 1.5"):
+            assert told in words
     for document in claims.DOCUMENTS:
         assert f"(claims-{document.key})=" in text
         assert f"`{document.key}`" in text
+
+
+def test_the_summary_counts_the_verdicts_of_each_document(text, findings):
+    for document in claims.DOCUMENTS:
+        came = [findings[c.number].verdict for c in CLAIMS if c.document is document]
+        counts = " | ".join(str(came.count(verdict)) for verdict in Verdict)
+        assert f"| [{document.title}](claims-{document.key}) | {counts} |\n" in text
+
+
+def test_what_a_claim_says_is_never_taken_for_html(text):
     assert "<is>" not in text
     assert "<trial>" not in text
 
 
-def test_a_row_links_to_the_lines_of_its_function(links):
+def test_a_row_links_to_the_lines_of_its_function(text):
     for claim in CLAIMS:
+        link = claims_page.code(claim)
+        assert f'<a href="{link}"' in text
         path, first, last = re.fullmatch(
-            rf"{re.escape(links.source)}/(\S+)#L(\d+)-L(\d+)", links.code(claim)
+            rf"{re.escape(claims_page.repository())}/(\S+)#L(\d+)-L(\d+)", link
         ).groups()
         lines = (claims_page.ROOT / path).read_text(encoding="utf8").splitlines()
         function = "\n".join(lines[int(first) - 1 : int(last)])
@@ -216,41 +289,30 @@ def test_every_concept_has_a_chapter_and_is_used():
     assert {c.concept for c in CLAIMS} == set(claims.CONCEPTS)
 
 
-def test_a_chapter_is_linked_once_the_book_has_it(links):
-    claim = claims.get("1.13")
-    page, title = claims_page.CHAPTERS[claim.concept]
-    links_without = claims_page.Links()
-    links_without.pages = set()
-    assert links_without.chapter(claim) == title
-    if page in links.pages:
-        assert f'<a href="../../{page}.html">' in links.chapter(claim)
+def test_a_row_links_to_the_chapter_that_tells_its_story(bare):
+    for claim in CLAIMS:
+        chapter = claims_page.CHAPTERS[claim.concept]
+        assert (claims_page.ROOT / f"{chapter}.ipynb").exists()
+        link = f'<a href="../../{chapter}.html">{claims_page.title(chapter)}</a>'
+        row = bare.partition(f'id="claim-{claim.number.replace(".", "-")}"')[2]
+        assert link in row.partition("</tr>")[0]
+    assert claims_page.title(claims_page.CHAPTERS["stable"]) == "A stable SSIM"
 
 
-def test_findings_are_measured_again_only_when_something_changed(tmp_path, monkeypatch, findings):
-    measured = []
-
-    def measure():
-        measured.append(1)
-        return findings
-
-    monkeypatch.setattr(claims_page, "FINDINGS", tmp_path / "build" / "claims.json")
-    monkeypatch.setattr(claims_page, "PAGE", tmp_path / "pages" / "claims.md")
-    monkeypatch.setattr(claims_page, "measure", measure)
-    surprises = claims_page.write("one state")
-    assert claims_page.write("one state") == surprises
-    assert len(measured) == 1
-    claims_page.write("another state")
-    assert len(measured) == 2
-    assert "# Claims, tested" in claims_page.PAGE.read_text(encoding="utf8")
-    kept = json.loads(claims_page.FINDINGS.read_text(encoding="utf8"))
-    assert kept["fingerprint"] == "another state"
-    unexpected = [c for c in CLAIMS if findings[c.number].verdict is not c.expected]
-    assert len(surprises) == len(unexpected) > 0
+def test_the_page_is_written_only_where_it_changes(tmp_path, findings):
+    path = tmp_path / "pages" / "claims.md"
+    claims_page.write(findings, path)
+    written = path.stat().st_mtime_ns
+    claims_page.write(findings, path)
+    assert path.stat().st_mtime_ns == written
+    other = Finding({"a": True}, {"b": 1}, "Another explanation.")
+    claims_page.write(findings | {"0.1": other}, path)
+    assert "Another explanation." in path.read_text(encoding="utf8")
 
 
-def test_the_filter_shows_what_is_asked_for(browser, tables):
+def test_the_filter_shows_what_is_asked_for(browser, bare):
     page = browser.new_page()
-    page.set_content(tables)
+    page.set_content(bare)
     rows = page.locator(".ssimlab-claims tbody tr:visible")
     told = page.locator("output")
     assert rows.count() == len(CLAIMS)
@@ -258,7 +320,7 @@ def test_the_filter_shows_what_is_asked_for(browser, tables):
 
     page.select_option("[name=document]", "article-debug-nan")
     assert rows.count() == COUNTS["2"]
-    assert page.locator("h2:visible").count() == 1
+    assert page.locator("section:has(table) h2:visible").count() == 1
     page.uncheck("[value=holds]")
     page.uncheck("[value=conditional]")
     remaining = rows.count()
@@ -274,18 +336,18 @@ def test_the_filter_shows_what_is_asked_for(browser, tables):
     page.close()
 
 
-def test_without_javascript_every_claim_is_shown_and_no_filter(browser, tables):
+def test_without_javascript_every_claim_is_shown_and_no_filter(browser, bare):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.set_content(tables)
+    page.set_content(bare)
     assert page.locator(".ssimlab-claims tbody tr:visible").count() == len(CLAIMS)
     assert page.locator(".ssimlab-claims-filter:visible").count() == 0
     context.close()
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_is_as_wide_as_the_screen(browser, tables, width):
+def test_the_page_is_as_wide_as_the_screen(browser, bare, width):
     page = browser.new_page(viewport={"width": width, "height": 800})
-    page.set_content(tables)
+    page.set_content(bare)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ... import attempts
-from ...reference import quotients
+from ...formula import quotients
 from .recipe import Mistake, chain_rule
 
 

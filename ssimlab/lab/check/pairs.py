@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 
-from ...reference import constants
+from ...formula import constants
 from ...window import Window
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from ...reference import Constants, Moments, constants, quotients, rearranged_moments
+from ...formula import Constants, Moments, constants, rearranged_moments, similarity
 from ...window import Window
 from .pairs import ImagePair
 
@@ -37,12 +37,6 @@ def chain_rule(p: Parts) -> torch.Tensor:
     )
 
 
-def product(m: Moments, c: Constants) -> torch.Tensor:
-    """l · cs, the SSIM map. Equation :eq:`eq-ssim`."""
-    luminance, contrast_structure = quotients(m, c)
-    return luminance * contrast_structure
-
-
 @dataclass(frozen=True)
 class Recipe:
     """SSIM and its gradient as a sequence of steps; as it stands, the right ones.
@@ -67,7 +61,7 @@ class Recipe:
     data_range: Callable[[ImagePair], float] = lambda case: case.data_range
     constants: Callable[[float], Constants] = constants
     moments: Callable[[Moments, Window], Moments] = lambda m, window: m
-    combine: Callable[[Moments, Constants], torch.Tensor] = product
+    combine: Callable[[Moments, Constants], torch.Tensor] = similarity
     reduce: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = lambda s, x: s.mean()
     assemble: Callable[[Parts], torch.Tensor] = chain_rule
 

@@ -10,9 +10,9 @@ import math
 
 import torch
 
-from ...reference import PUBLISHED_K, Constants, constants, quotients
+from ...formula import PUBLISHED_K, Constants, constants, quotients, similarity
 from ...window import Window
-from .recipe import Mistake, product
+from .recipe import Mistake
 
 
 def _equal_weights(window):
@@ -345,7 +345,7 @@ SSIM_MISTAKES = (
         "map clamped at zero",
         "SSIM is negative where the images are anticorrelated, and those pixels count; yours "
         "replaces them by zero.",
-        {"combine": lambda m, c: product(m, c).clamp(min=0)},
+        {"combine": lambda m, c: similarity(m, c).clamp(min=0)},
     ),
     Mistake(
         "product of two means",
