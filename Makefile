@@ -67,5 +67,5 @@ mutants: $(READY) ## break the package in small ways and report the share that `
 	$(BIN)/python -m tools.mutants
 
 clean: ## remove what was built; .venv too
-	rm -rf _build .venv .pytest_cache .ruff_cache .hypothesis .coverage build dist *.egg-info
+	rm -rf _build .venv .pytest_cache .ruff_cache .hypothesis .coverage* build dist *.egg-info
 	find ssimlab tests tools claims book -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -198,6 +198,7 @@ def test_a_form_is_caught_for_the_reason_that_the_book_gives(form, slug, outcome
     "name", ["kornia", "kornia_loss", "torchmetrics", "pytorch_msssim", "skimage"]
 )
 def test_each_library_is_judged_by_its_own_conventions(name):
+    pytest.importorskip(name.removesuffix("_loss"))
     report = report_on(name)
     assert misses(report) & {*CONTROLS, "channels-last", "expanded", "non-contiguous"} == set()
     assert "offset-1e5" in misses(report)  # all of them compute E[x²] - μ²
@@ -205,6 +206,7 @@ def test_each_library_is_judged_by_its_own_conventions(name):
 
 
 def test_a_library_of_values_alone_is_not_asked_for_gradients():
+    pytest.importorskip("skimage")
     rows = report_on("skimage").rows
     assert {row.gradient_error for row in rows} == {None}
     assert "not offered" in str(report_on("skimage"))
@@ -528,6 +530,7 @@ def test_the_tables_are_whole_and_named_without_script_or_color_of_text(kind):
 
 
 def test_a_comparison_has_a_column_for_each_name_with_its_version_and_a_legend():
+    pytest.importorskip("skimage")
     compared = conformance.compare(
         {"mine": sound, "one pass": "naive.one_pass", "skimage": "skimage"}, FAULTY
     )
@@ -547,6 +550,8 @@ def test_a_comparison_has_a_column_for_each_name_with_its_version_and_a_legend()
 
 
 def test_the_libraries_of_the_page_can_all_be_compared():
+    for name in conformance.LIBRARIES:
+        pytest.importorskip(name.removesuffix("_loss"))
     compared = conformance.compare(cases=["ordinary-pair"])
     assert set(compared.reports) == set(conformance.LIBRARIES)
     assert all(report.passed for report in compared.reports.values())

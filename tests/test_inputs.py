@@ -1,14 +1,19 @@
 """Bad input gets one clear sentence, from every public function that computes SSIM."""
 
+import contextlib
+import dataclasses
+import inspect
 import math
 import re
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import ssimlab
-from ssimlab import Window, attempts, gradient, jacobian, naive, reference, stable
+from ssimlab import Scales, Window, attempts, gradient, jacobian, losses, naive, reference, stable
 
 WITH_REDUCTION = [
     ssimlab.ssim,
@@ -219,3 +224,71 @@ def test_constants_that_float32_cannot_hold_are_refused(k):
     with pytest.raises(ValueError, match="outside the range of float32"):
         ssimlab.dissimilarity(black, black, data_range=1.0, k=k)
     assert ssimlab.ssim(black.double(), black.double(), data_range=1.0, k=k) == 1
+
+
+OBJECTS = [
+    (), (1.0,), (0.5, 0.5), (0.01, 0.03, 0.1), [0.01, None], {}, {1}, b"mean", object(), len,
+    Window, Window(3), Window(13), Window(1, None, "zero"), torch.float32, np.float64(0.5),
+    np.int8(3), np.zeros(0), np.zeros((12, 12)), np.array("mean"), GOOD.to("meta"),
+    GOOD.to_sparse(), GOOD.expand(3, 12, 12).mH,
+]  # fmt: skip
+DTYPES = [torch.float64, torch.float16, torch.bfloat16, torch.uint8, torch.bool, torch.complex64]
+WORDS = ["mean", "none", "sum", "valid", "zero", "drop", "relu", "x", "reverse"]
+anything = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-13, 13),
+    st.floats(),
+    st.complex_numbers(),
+    st.text(max_size=3),
+    st.sampled_from(WORDS),
+    st.sampled_from(OBJECTS),
+    st.builds(
+        lambda shape, dtype: torch.zeros(shape, dtype=dtype),
+        st.lists(st.sampled_from((0, 1, 2, 11, 12, 13)), max_size=4),
+        st.sampled_from(DTYPES),
+    ),
+)
+# What a function takes besides two images and their data range.
+MORE = {
+    gradient.ssim_gradient: {"wrt": "x"},
+    jacobian.ssim_map_jacobian: {"mode": "reverse"},
+    ssimlab.ms_ssim: {"scales": Scales((0.5,)), "reduction": "none"},
+    losses.ssim_loss: {"window_size": 5, "padding": "valid", "reduction": "sum"},
+    losses.splatting_ssim: {"window_size": 5},
+}
+
+
+def arguments_of(fn):
+    if fn is Window or fn is Scales:
+        return {field.name: field.default for field in dataclasses.fields(fn) if field.init}
+    x, y = list(inspect.signature(fn).parameters)[:2]
+    if fn.__module__ == losses.__name__:
+        return {x: GOOD, y: GOOD, "max_val": 1.0, **MORE[fn]}
+    reduction = {"reduction": "mean"} if fn in WITH_REDUCTION else {}
+    common = {"data_range": 1.0, "window": Window(5), "k": (0.01, 0.03)}
+    return {x: GOOD, y: GOOD, **common, **reduction, **MORE.get(fn, {})}
+
+
+DOORS = [
+    Window,
+    Scales,
+    reference.ssim,
+    stable.ssim,
+    gradient.ssim_gradient,
+    jacobian.ssim_map_jacobian,
+    ssimlab.ms_ssim,
+    losses.ssim_loss,
+    losses.splatting_ssim,
+]
+
+
+@pytest.mark.parametrize("fn", DOORS, ids=lambda fn: f"{fn.__module__}.{fn.__name__}")
+@settings(max_examples=5 * settings.default.max_examples)
+@given(data=st.data())
+def test_whatever_is_given_is_taken_or_refused_and_nothing_else_happens(fn, data):
+    arguments = arguments_of(fn)
+    names = st.lists(st.sampled_from(sorted(arguments)), min_size=1, max_size=2, unique=True)
+    arguments |= {name: data.draw(anything) for name in data.draw(names)}
+    with contextlib.suppress(TypeError, ValueError):
+        fn(**arguments)

@@ -16,8 +16,8 @@ from oracle import (
 from ssimlab import Window, dissimilarity, reference, ssim
 
 MAP_ERROR, GRADIENT_ERROR = 1e-6, 1e-5
-OFFSETS = (0, 1, 10, 1e2, 1e3, 1e4, 1e5, 1e6)
-CONTRASTS = (1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+OFFSETS = (0, 1, 1e2, 1e4, 1e6)
+CONTRASTS = (1, 1e-2, 1e-4, 1e-6)
 SWEPT = [Window(), Window(3), Window(7, None), Window(11, 1.5, "reflect")]
 WINDOWS = [*SWEPT, Window(1), Window(11, 0.3), Window(11, 1.5, "zero")]
 
@@ -190,20 +190,6 @@ def test_every_finite_input_gives_a_finite_value_and_gradient(data_range, size):
             assert result.isfinite().all()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("shape", [(11, 11), (13, 18), (2, 3, 17, 12)], ids=str)
-@pytest.mark.parametrize("offset", [0, 1e4])
-@pytest.mark.parametrize("window", WINDOWS, ids=str)
-def test_it_is_symmetric_to_the_last_bit(dtype, shape, offset, window):
-    x, y = random_pair(*shape, offset=offset, dtype=dtype)
-    values, by_x, by_y = value_and_gradients(dissimilarity, x, y, data_range=1.0, window=window)
-    again, of_y, of_x = value_and_gradients(dissimilarity, y, x, data_range=1.0, window=window)
-    assert torch.equal(values, again)
-    # The gradient adds the same terms in another order.
-    for one, other in ((by_x, of_x), (by_y, of_y)):
-        assert relative_error(one, other) <= 16 * torch.finfo(dtype).eps
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(dtype):
     for offset, data_range in ((0, 1.0), (0.5, 1.0), (100, 255)):
@@ -247,27 +233,6 @@ def test_float64_stays_float64_and_equals_the_oracle(window, offset, data_range)
     # The oracle's own means are rounded to an ulp of the offset.
     for gradient, true in zip(gradients, exact, strict=True):
         assert relative_error(gradient, true) <= 1e-12 * max(1, offset)
-
-
-@pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("which", ["x", "y"])
-@pytest.mark.parametrize("place", [(14, 15), (0, 27)])
-@pytest.mark.parametrize(
-    "window", [Window(), Window(7, None, "reflect"), Window(5, padding="zero")], ids=str
-)
-def test_a_bad_pixel_poisons_the_windows_that_touch_it_and_no_other(poison, which, place, window):
-    x, y = random_pair(2, 29, 30, dtype=torch.float32)
-    touched = torch.zeros(2, 29, 30)
-    touched[(0, *place)] = 1
-    (x if which == "x" else y)[(0, *place)] = poison
-    windows = window(touched) > 0
-    pixels = window.adjoint(windows.float(), (29, 30)) > 0
-    values, by_x, by_y = value_and_gradients(dissimilarity, x, y, data_range=1.0, window=window)
-    assert torch.equal(values.isnan(), windows)
-    assert values[~windows].isfinite().all()
-    for gradient in (by_x, by_y):
-        assert torch.equal(gradient.isnan(), pixels)
-        assert gradient[~pixels].isfinite().all()
 
 
 def test_the_shadow_of_one_pixel_is_eleven_squared_in_the_map_and_21_squared_in_the_gradient():

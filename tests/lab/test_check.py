@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter
-from skimage.metrics import structural_similarity
 
 from ssimlab import Window, attempts, gradient, naive, reference, stable
 from ssimlab.lab import check
@@ -148,10 +146,9 @@ def with_scikit_image(x, y, data_range, **options):
         "sigma": 1.5,
         "use_sample_covariance": False,
     }
+    ssim = pytest.importorskip("skimage.metrics").structural_similarity
     planes = zip(x.flatten(0, 1).numpy(), y.flatten(0, 1).numpy(), strict=True)
-    return np.mean(
-        [structural_similarity(a, b, data_range=data_range, **options) for a, b in planes]
-    )
+    return np.mean([ssim(a, b, data_range=data_range, **options) for a, b in planes])
 
 
 def with_separable_passes(x, y, data_range):
@@ -466,7 +463,8 @@ def scipy_filter(x, y, data_range):
     """Gaussians of SciPy's own size and padding, on the whole image."""
 
     def average(image):
-        planes = [gaussian_filter(plane, 1.5) for plane in image.flatten(0, 1).numpy()]
+        ndimage = pytest.importorskip("scipy.ndimage")
+        planes = [ndimage.gaussian_filter(plane, 1.5) for plane in image.flatten(0, 1).numpy()]
         return torch.from_numpy(np.stack(planes))
 
     mx, my = average(x), average(y)

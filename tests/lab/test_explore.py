@@ -4,10 +4,11 @@ import io
 import json
 import re
 
-import nbclient
-import nbformat
 import numpy as np
 import pytest
+
+pytest.importorskip("ipywidgets", reason="the extra lab is not installed")
+
 from IPython.core.formatters import DisplayFormatter
 from matplotlib import pyplot, rc_context
 from matplotlib.figure import Figure
@@ -388,6 +389,7 @@ def test_a_kernel_shows_all_frames_in_a_book_build_and_otherwise_widgets_beside_
         "explore(draw, k=Axis([1, 2], start=1), title='A line', caption='Rising & straight.')",
         "explore(lambda k: 1 / 0, k=[1, 2], title='Nothing')",
     ]
+    nbclient, nbformat = map(pytest.importorskip, ("nbclient", "nbformat"))
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     outputs = [cell.outputs for cell in notebook.cells]

@@ -1,9 +1,10 @@
 """The figure style: what is drawn, and that nothing is left open."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+
+plt = pytest.importorskip("matplotlib.pyplot", reason="the extra lab is not installed")
 
 from ssimlab.lab import figures
 

@@ -1,8 +1,9 @@
 """Numbers that a cell hands to the text of its page."""
 
-import IPython.display
 import pytest
 import torch
+
+IPython = pytest.importorskip("IPython", reason="the extra lab is not installed")
 
 from ssimlab.lab.glue import glue
 

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+pytest.importorskip("skimage", reason="the extra lab is not installed")
+
 from ssimlab.lab import images
 
 

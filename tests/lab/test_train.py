@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+pytest.importorskip("skimage", reason="the extra lab is not installed")
+
 from ssimlab.lab import _progress, train
 from ssimlab.lab.train import Crops, Denoiser
 
