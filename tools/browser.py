@@ -9,10 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-
-from playwright.sync_api import Error, sync_playwright
 
 SYSTEM = (
     "chromium",
@@ -51,13 +50,15 @@ def candidates() -> Iterator[str]:
 
 
 def starts(program: str) -> bool:
-    """Whether Playwright can start the program."""
-    with sync_playwright() as playwright:
+    """Whether the program is a browser that shows a page."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        command = [program, "--headless", f"--user-data-dir={profile}", *QUIET]
+        command += ["--dump-dom", "data:text/html,<p>shown"]
         try:
-            playwright.chromium.launch(executable_path=program, args=QUIET).close()
-        except Error:
+            run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired):
             return False
-    return True
+    return "<p>shown</p>" in run.stdout
 
 
 @functools.cache

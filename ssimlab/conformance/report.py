@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
-from .. import _html
+from ..trace.card import render
 from . import words
 from .cases import Case
 from .judge import Outcome, Row
@@ -91,8 +91,9 @@ class Report:
 
     def _repr_html_(self) -> str:
         heads = ("Outcome", "Truth", "Obtained", "Gradient error", "Why")
-        return _html.render(
-            "conformance/report.html",
+        return render(
+            __file__,
+            "report.html",
             title=self.title,
             missed=not self.passed,
             setting=self.setting,
@@ -163,8 +164,9 @@ class Comparison:
         for name, report in self.reports.items():
             notes = [versions[name], None if report.subject.gradient else "values only"]
             heads.append((name, ", ".join(filter(None, notes))))
-        return _html.render(
-            "conformance/comparison.html",
+        return render(
+            __file__,
+            "comparison.html",
             title="What each function does on each case",
             torch=versions["torch"],
             heads=heads,

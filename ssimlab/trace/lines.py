@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import linecache
 import os
 import re
 import sys
 import sysconfig
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -117,12 +119,11 @@ def current_call() -> Call:
             outside = outside or code.co_name == "first_nonfinite"
         elif owner != "torch":
             frames.append(Frame(code, frame.f_lasti, frame.f_lineno))
+            function = function or _function_of(code)
             if outside:
                 break
         elif code.co_filename.endswith("checkpoint.py"):
             recomputing = True
-        elif function is None and code.co_name == "apply":
-            function = _function_name(frame)
         frame = frame.f_back
     return Call(tuple(frames), recomputing, function)
 
@@ -156,16 +157,24 @@ def _owner(file: str) -> str:
     return "user"
 
 
-def _function_name(frame) -> str | None:
-    """The ``autograd.Function`` that an ``apply`` of torch runs, unless it is torch's own."""
-    owner = frame.f_locals.get("cls") or type(frame.f_locals.get("self"))
-    if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
-        function = owner
-    else:
-        function = getattr(owner, "_forward_cls", None)
-    if function is None or function.__module__.split(".")[0] == "torch":
-        return None
-    return function.__name__
+@functools.lru_cache(maxsize=4096)
+def _function_of(code: CodeType) -> str | None:
+    """The ``autograd.Function`` that a piece of code is a step of, by name.
+
+    Looked up by the code, because ``apply``, which runs it, is a Python frame in torch up to 2.14.
+    """
+    for function in _subclasses(torch.autograd.Function):
+        for step in ("forward", "setup_context", "backward", "vjp", "jvp"):
+            method = inspect.unwrap(getattr(function, step))
+            if getattr(method, "__code__", None) is code:
+                return function.__name__
+    return None
+
+
+def _subclasses(kind: type) -> Iterator[type]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
 
 
 def _cell(file: str) -> str | None:

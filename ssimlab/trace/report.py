@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import textwrap
 from dataclasses import dataclass, field
 
 import torch
 
+from .card import render
 from .cause import Spread, number
 from .lines import Line
 from .picture import Picture
@@ -105,7 +105,9 @@ class Trace:
 
     def _repr_html_(self) -> str:
         facts = [(name, text) for name, text in self._facts() if name != "cure"]
-        return _template().render(
+        return render(
+            __file__,
+            "report.html",
             title=self.title,
             places=self._places(),
             facts=facts,
@@ -135,11 +137,3 @@ class Trace:
         if self.story:
             facts.append(("then", " ".join(self.story)))
         return [*facts, ("cure", self.cure)]
-
-
-@functools.cache
-def _template():
-    from jinja2 import Environment, PackageLoader  # torch brings it
-
-    templates = Environment(loader=PackageLoader(__package__, ""), autoescape=True)
-    return templates.get_template("report.html")

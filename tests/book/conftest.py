@@ -19,9 +19,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def built_book() -> Path:
-    """The folder of the built pages, which have to be those of the sources as they are now."""
-    if not build_book.is_current():
-        pytest.fail("The book is not built, or is older than its sources: run `make book`.")
+    """The folder of the built pages."""
     return build_book.HTML
 
 
@@ -36,11 +34,17 @@ def site(built_book) -> str:
 
 
 def pytest_collection_finish(session):
-    """Without a browser, stop once and before the first test, not in each test that needs one."""
-    if any("browser" in item.fixturenames for item in session.items) and not chromium.find():
-        # Not pytest.exit, which pytest-xdist takes for a crash.
-        session.shouldfail = chromium.missing()
-        raise session.Failed(session.shouldfail)
+    """Where a browser or the pages are missing, stop once, and not in each test that needs them."""
+    needed = {name for item in session.items for name in item.fixturenames}
+    if "built_book" in needed and not build_book.is_current():
+        reason = "The book is not built, or is older than its sources: run `make book`."
+    elif "browser" in needed and not chromium.find():
+        reason = chromium.missing()
+    else:
+        return
+    # Not pytest.exit, which pytest-xdist takes for a crash.
+    session.shouldfail = reason
+    raise session.Failed(reason)
 
 
 @pytest.fixture(scope="session")

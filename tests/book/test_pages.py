@@ -171,7 +171,7 @@ def test_the_chapters_show_at_least_one_explorer_each(built_book):
     chapters = [page for page in build_book.toc_pages() if re.match(r"notebooks/\d", page)]
     assert chapters
     texts = {page: (built_book / f"{page}.html").read_text(encoding="utf8") for page in chapters}
-    assert not [page for page, text in texts.items() if 'class="ssimlab-explorer"' not in text]
+    assert not [page for page, text in texts.items() if 'ssimlab-explorer"' not in text]
 
 
 def test_the_checks_of_the_build_see_what_they_are_for(tmp_path):

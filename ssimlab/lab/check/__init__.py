@@ -2,7 +2,7 @@
 
 Two checks, one for each of the book's main exercises::
 
-    from ...lab import check
+    from ssimlab.lab import check
 
     check.ssim(my_ssim)          # my_ssim(x, y, data_range=...) -> the mean SSIM
     check.gradient(my_gradient)  # my_gradient(x, y, data_range=...) -> ∂ mean(SSIM) / ∂x

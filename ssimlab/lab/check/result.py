@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ... import _html
+from ...trace.card import render
 from .pairs import ImagePair
 from .trial import TOLERANCE, Diagnosis, Trial
 
@@ -86,8 +86,9 @@ class Result:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return _html.render(
-            "lab/check/result.html",
+        return render(
+            __file__,
+            "result.html",
             passed=self.passed,
             headline=self._headline(),
             rows=self._rows(),

@@ -6,6 +6,10 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -13,13 +17,13 @@ class Drawing:
     """One rendered figure.
 
     Args:
-        picture: opaque, in RGB, as Pillow's Image.
+        picture: opaque, in RGB.
         width: displayed width in CSS pixels.
         alt: alternative text.
         readout: the text under the picture.
     """
 
-    picture: object
+    picture: Image.Image
     width: int
     alt: str
     readout: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from ..._html import render
+from ...trace.card import render
 from .axis import Axis
 from .drawing import Drawing, address
 
@@ -32,7 +32,7 @@ def figure_html(
     frames: Frames, axes: dict[str, Axis], title: str | None, caption: str | None
 ) -> str:
     """The ``<figure>`` with picture, readout, controls, caption, style, data and script."""
-    return render("lab/explore/figure.html", **_parts(frames, axes, title, caption))
+    return render(__file__, "figure.html", **_parts(frames, axes, title, caption))
 
 
 def page_html(
@@ -40,14 +40,14 @@ def page_html(
 ) -> str:
     """A page of its own around such a figure."""
     parts = _parts(frames, axes, title, caption)
-    return render("lab/explore/page.html", heading=heading, **parts)
+    return render(__file__, "page.html", heading=heading, **parts)
 
 
 def still_html(shown: Drawing | str, title: str | None, caption: str | None) -> str:
     """What is shown instead of the widgets where no kernel runs: one frame, or an error's text."""
     picture = "" if isinstance(shown, str) else address(shown.encoded("png"), "png")
     return render(
-        "lab/explore/still.html", shown=shown, picture=picture, title=title, caption=caption
+        __file__, "still.html", shown=shown, picture=picture, title=title, caption=caption
     )
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from ..._extras import extra
-from ..._html import render
+from ...trace.card import render
 from .axis import Axis
 from .drawing import Drawing
 
@@ -42,7 +42,7 @@ def tree(
             picture.width = str(shown.width)
             picture.value = shown.encoded("png", compress_level=1)
             picture.layout.display = None
-        words.value = render("lab/explore/words.html", shown=shown)
+        words.value = render(__file__, "words.html", shown=shown)
 
     def update(_change):
         show(attempt({name: control.value for name, control in controls.items()}))
@@ -50,7 +50,7 @@ def tree(
     for widget in controls.values():
         widget.observe(update, names="value")
     show(shown)
-    said = render("lab/explore/caption.html", title=title, caption=caption)
+    said = render(__file__, "caption.html", title=title, caption=caption)
     below = [ipywidgets.HTML(said)] if said else []
     return ipywidgets.VBox([picture, words, *controls.values(), *below])
 
