@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from numbers import Real
-from typing import ParamSpec, Protocol, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +18,20 @@ RANGE_ADVICE = (
     "say how far apart the darkest and the brightest possible pixel are: "
     "data_range=1.0 for images in [0, 1], 2.0 for [-1, 1], 255 for 8-bit values"
 )
+
+
+def shown(value: Any) -> str:
+    """A value in one line of a message, however long it is."""
+    line = " ".join(repr(value).split())
+    return line if len(line) <= 60 else f"{line[:57]}..."
+
+
+def as_float(number: Real) -> float:
+    """The number as a float; infinite where none is as large."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def needs_data_range(fn: Callable[P, R]) -> Callable[P, R]:
@@ -64,18 +78,20 @@ def check_window(window: object, name: str = "window") -> None:
 def check_number(name: str, value: object, *, positive: bool, advice: str) -> float:
     """Return ``value`` as a float, or raise with ``advice``."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a plain number, not {value!r}: {advice}")
-    number = float(value)
+        raise TypeError(f"{name} must be a plain number, not {shown(value)}: {advice}")
+    number = as_float(value)
     if not math.isfinite(number) or number < 0 or (positive and number == 0):
         kind = "a positive, finite number" if positive else "a finite number, zero or more"
-        raise ValueError(f"{name} must be {kind}, not {value!r}: {advice}")
+        raise ValueError(f"{name} must be {kind}, not {shown(value)}: {advice}")
     return number
 
 
 def check_positive_numbers(name: str, values: object) -> tuple[float, ...]:
     """Return ``values``, a tuple or list with at least one positive number, as floats."""
     if not isinstance(values, (tuple, list)) or not values:
-        raise TypeError(f"{name} must be a tuple with one number for each scale, not {values!r}")
+        raise TypeError(
+            f"{name} must be a tuple with one number for each scale, not {shown(values)}"
+        )
     return tuple(
         check_number(f"{name}[{i}]", value, positive=True, advice="give one for each scale")
         for i, value in enumerate(cast("Sequence[object]", values))
@@ -101,7 +117,7 @@ def check_k(k: object) -> tuple[float, float]:
     advice = "the published values are k=(0.01, 0.03)"
     pair = cast("Sequence[object]", k) if isinstance(k, (tuple, list)) else ()
     if len(pair) != 2:
-        raise TypeError(f"k must be a pair of numbers, not {k!r}: {advice}")
+        raise TypeError(f"k must be a pair of numbers, not {shown(k)}: {advice}")
     k1, k2 = pair
     return (
         check_number("k[0]", k1, positive=False, advice=advice),
@@ -112,7 +128,7 @@ def check_k(k: object) -> tuple[float, float]:
 def check_reduction(reduction: object) -> None:
     """Refuse a reduction that is not known."""
     if reduction not in ("mean", "none"):
-        raise ValueError(f'reduction must be "mean" or "none" (the map), not {reduction!r}')
+        raise ValueError(f'reduction must be "mean" or "none" (the map), not {shown(reduction)}')
 
 
 def check_image(name: str, image: object) -> None:
@@ -149,14 +165,14 @@ def check_size(size: object) -> tuple[int, int]:
     # A torch.Size is shown as the plain tuple that it is.
     given = tuple(cast("Sequence[int]", size)) if isinstance(size, (tuple, list)) else None
     if given is None or len(given) != 2:
-        raise ValueError(f"size must be (H, W), not {given or size!r}: pass x.shape[-2:]")
+        raise ValueError(f"size must be (H, W), not {shown(given or size)}: pass x.shape[-2:]")
     return given
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Refuse what is not one of ``choices``."""
     if value not in choices:
-        raise ValueError(f"{name} must be one of {choices}, not {value!r}")
+        raise ValueError(f"{name} must be one of {choices}, not {shown(value)}")
 
 
 def check_pair(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> None:

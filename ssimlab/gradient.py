@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from ._inputs import apply_reduction, check_arguments, needs_data_range
+from ._inputs import apply_reduction, check_arguments, needs_data_range, shown
 from .formula import PUBLISHED_K, Constants, constants, moments, quotients, similarity
 from .window import Window
 
@@ -78,7 +78,7 @@ def ssim_gradient(
     """
     data_range, k = check_arguments(x, y, data_range, window, k)
     if wrt not in ("x", "y"):
-        raise ValueError(f'wrt must be "x" or "y", not {wrt!r}')
+        raise ValueError(f'wrt must be "x" or "y", not {shown(wrt)}')
     given, other = (x, y) if wrt == "x" else (y, x)
     exact, other = given.double(), other.double()
     map_size = (*x.shape[:-2], *window.output_size(x.shape[-2:]))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import reference
-from ._inputs import check_arguments, needs_data_range
+from ._inputs import check_arguments, needs_data_range, shown
 from .formula import PUBLISHED_K
 from .window import Window
 
@@ -101,7 +101,7 @@ def full_jacobian(
         ValueError: the Jacobian would be larger than ``limit``, or the mode is unknown.
     """
     if mode not in ("reverse", "forward"):
-        raise ValueError(f'mode must be "reverse" or "forward", not {mode!r}')
+        raise ValueError(f'mode must be "reverse" or "forward", not {shown(mode)}')
     with torch.no_grad():
         output_shape = fn(x).shape
     needed = jacobian_bytes(output_shape, x)

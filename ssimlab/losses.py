@@ -27,6 +27,7 @@ from ._inputs import (
     check_pair,
     check_positive_numbers,
     check_window,
+    shown,
 )
 from .multiscale import PUBLISHED_SIGMAS, scale_space_dissimilarity
 from .stable import dissimilarity, ssim
@@ -172,7 +173,7 @@ class MixedLoss(nn.Module):
         if not callable(dissimilarity):
             raise TypeError(
                 "dissimilarity must be a function such as ssimlab.dissimilarity or "
-                f"ssimlab.ms_dissimilarity, not {dissimilarity!r}"
+                f"ssimlab.ms_dissimilarity, not {shown(dissimilarity)}"
             )
         self.alpha = check_number("alpha", alpha, positive=False, advice="it is a share, 0 to 1")
         if self.alpha > 1:

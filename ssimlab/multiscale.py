@@ -155,6 +155,8 @@ class Scales:
         object.__setattr__(self, "weights", check_positive_numbers("weights", self.weights))
         check_choice("normalize", self.normalize, tuple(NORMALIZATIONS))
         check_choice("odd", self.odd, ODD)
+        advice = "True takes one mean over all channels of an image"
+        check_kind("joint_channels", self.joint_channels, bool, advice)
         if self.last_window is not None:
             check_window(self.last_window, "last_window")
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._inputs import check_image, check_size
+from ._inputs import as_float, check_image, check_size, shown
 
 PADDINGS = ("valid", "reflect", "zero")
 
@@ -46,7 +46,7 @@ class Window:
 
     def __post_init__(self) -> None:
         if isinstance(self.size, bool) or not isinstance(self.size, Integral):
-            raise TypeError(f"window size must be an odd whole number, not {self.size!r}")
+            raise TypeError(f"window size must be an odd whole number, not {shown(self.size)}")
         # NumPy's numbers become Python's: equal windows then print and serialize alike.
         object.__setattr__(self, "size", int(self.size))
         if self.size < 1 or self.size % 2 == 0:
@@ -56,15 +56,18 @@ class Window:
             )
         if self.sigma is not None:
             if isinstance(self.sigma, bool) or not isinstance(self.sigma, Real):
-                raise TypeError(f"sigma must be a number of pixels or None, not {self.sigma!r}")
-            if not (math.isfinite(self.sigma) and self.sigma > 0):
+                raise TypeError(
+                    f"sigma must be a number of pixels or None, not {shown(self.sigma)}"
+                )
+            sigma = as_float(self.sigma)
+            if not (math.isfinite(sigma) and sigma > 0):
                 raise ValueError(
-                    f"sigma must be positive and finite, not {self.sigma!r}: "
+                    f"sigma must be positive and finite, not {shown(self.sigma)}: "
                     "sigma=None is the uniform window"
                 )
-            object.__setattr__(self, "sigma", float(self.sigma))
+            object.__setattr__(self, "sigma", sigma)
         if self.padding not in PADDINGS:
-            raise ValueError(f"padding must be one of {PADDINGS}, not {self.padding!r}")
+            raise ValueError(f"padding must be one of {PADDINGS}, not {shown(self.padding)}")
         object.__setattr__(self, "taps", _taps(self.size, self.sigma))
 
     @property
