@@ -730,8 +730,8 @@ class _HalvedSquare(torch.autograd.Function):
         return x**2
 
     @staticmethod
-    def backward(ctx, upstream):
-        (x,) = ctx.saved_tensors
+    def backward(ctx, *grad_outputs):
+        (upstream,), (x,) = grad_outputs, ctx.saved_tensors
         return upstream * x
 
 

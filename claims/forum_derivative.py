@@ -635,8 +635,8 @@ def retain_grad():
             t2.retain_grad()
         t2.backward()
         # .grad of an intermediate tensor that does not retain it warns and is None.
-        kept = [t.grad.item() if t.retains_grad or t.is_leaf else None for t in (p, t1, t2)]
-        return kept
+        kept = [t.grad if t.retains_grad or t.is_leaf else None for t in (p, t1, t2)]
+        return [None if gradient is None else gradient.item() for gradient in kept]
 
     kept, lost = run(True), run(False)
     return Finding(

@@ -57,7 +57,7 @@ def repository() -> str:
 def code(claim: Claim) -> str:
     """The address of the lines of a claim's function."""
     lines, first = inspect.getsourcelines(claim.measure)
-    path = Path(inspect.getsourcefile(claim.measure)).resolve().relative_to(ROOT).as_posix()
+    path = Path(inspect.getfile(claim.measure)).resolve().relative_to(ROOT).as_posix()
     return f"{repository()}/{path}#L{first}-L{first + len(lines) - 1}"
 
 

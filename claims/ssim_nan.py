@@ -490,7 +490,7 @@ def large_noise():
     levels = [10.0**power for power in range(-8, 4)]
     gradients = {level: _noisy_gradient(level) for level in levels}
     steepest = {level: largest(gradient) for level, gradient in gradients.items()}
-    peak = max(steepest, key=steepest.get)
+    peak = max(steepest, key=lambda level: steepest[level])
     return Finding(
         trials={f"noise of {show(level)}": nans(g) > 0 for level, g in gradients.items()},
         figures={f"largest gradient at {show(level)}": value for level, value in steepest.items()},
@@ -1098,7 +1098,7 @@ def custom_gradients_grow():
                 steepest[power, mean, name] = gradient.abs().sum().item()
     worst = max(steepest.values())
     bound = 1.05 / math.sqrt(0.03) + 1.05 / math.sqrt(0.01)
-    power, mean, name = max(steepest, key=steepest.get)
+    power, mean, name = max(steepest, key=lambda pair: steepest[pair])
     return Finding(
         trials={f"{len(steepest)} pairs: a gradient beyond the bound": not worst <= bound},
         figures={

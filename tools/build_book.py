@@ -187,7 +187,7 @@ def make_pages() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--jobs", type=int, default=2, help="notebooks that run at a time")
     jobs = parser.parse_args().jobs
     start = time.perf_counter()

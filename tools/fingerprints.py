@@ -49,7 +49,7 @@ def of_claims(project: Project) -> dict[str, str]:
         helpers = [ast.dump(node) for node in module.body if not _claim_number(node)]
         around = _of_needs(project, project.needs(module, f"claims.{path.stem}"), helpers)
         for node in module.body:
-            if number := _claim_number(node):
+            if isinstance(node, ast.FunctionDef) and (number := _claim_number(node)):
                 node.decorator_list = []
                 own = f"{around}\0{ast.dump(node)}"
                 found[number] = hashlib.sha256(own.encode()).hexdigest()
@@ -74,5 +74,5 @@ def _claim_number(node: ast.AST) -> str | None:
     """The number of the claim that a function tests; None for everything else."""
     for decorator in getattr(node, "decorator_list", []):
         if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "claim":
-            return decorator.args[0].value
+            return ast.literal_eval(decorator.args[0])
     return None

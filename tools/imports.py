@@ -108,7 +108,7 @@ class Project:
 
     def files(self, needs: Needs) -> list[Path]:
         """The files of the modules, and the files of data that count with them."""
-        modules = [self.path(module) for module in needs.modules]
+        modules = [path for module in needs.modules if (path := self.path(module))]
         return sorted({*modules, *(data for path in modules for data in data_of(path))})
 
     def only_hands_on(self, package: str) -> bool:

@@ -12,6 +12,7 @@ import argparse
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -87,8 +88,8 @@ def stamp_text(text: str, old: Address, new: Address) -> str:
 def stamped(root: Path) -> dict[Path, str]:
     """Every file that holds the address, with the text that it should have."""
     new = Address.of(root)
-    homepage = re.search(r'^Homepage = "(.*)"$', (root / "pyproject.toml").read_text(), re.M)
-    old = Address(homepage[1], new.branch)
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf8"))["project"]
+    old = Address(project["urls"]["Homepage"], new.branch)
     texts = {}
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         texts[path] = stamp_notebook(path.read_text(encoding="utf8"), path.name, new)
@@ -99,7 +100,7 @@ def stamped(root: Path) -> dict[Path, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing, fail if stale")
     check = parser.parse_args().check
     stale = [(p, t) for p, t in stamped(ROOT).items() if p.read_text(encoding="utf8") != t]

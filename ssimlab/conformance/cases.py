@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -37,7 +38,7 @@ class Case:
         title: what the function is given.
         why: one sentence on what goes wrong here, and how.
         images: makes the pair (x, y) in float64, (N, C, H, W), the same on every call.
-        data_range: what is passed as ``data_range``, in the units of the pixels.
+        data_range: what is passed as ``data_range``, right or wrong, in the units of the pixels.
         dtype: the images are rounded to it, for the function and for the oracle alike.
         layout: applied to both images before the call; gradients are taken behind it.
         forward, backward: take a device type and give the context of the two passes.
@@ -52,11 +53,11 @@ class Case:
     title: str
     why: str
     images: Callable[[], Images]
-    data_range: object = 1.0
+    data_range: Any = 1.0
     dtype: torch.dtype = torch.float32
     layout: Callable[[torch.Tensor], torch.Tensor] = lambda image: image
-    forward: Callable[[str], AbstractContextManager] = nullcontext
-    backward: Callable[[str], AbstractContextManager] = nullcontext
+    forward: Callable[[str], AbstractContextManager[object]] = nullcontext
+    backward: Callable[[str], AbstractContextManager[object]] = nullcontext
     then: Callable[[torch.Tensor], torch.Tensor] | None = None
     differentiable: bool = True
     may_refuse: bool = False
@@ -68,7 +69,7 @@ class Case:
         return self.group != ADVICE
 
     @property
-    def arguments(self) -> dict[str, object]:
+    def arguments(self) -> dict[str, Any]:
         """The keyword arguments of the call."""
         return {} if self.data_range is MISSING else {"data_range": self.data_range}
 
@@ -123,6 +124,13 @@ def grains(seed: int, mean: float, contrast: float) -> Images:
 
 def itself(image: torch.Tensor) -> Images:
     return image, image.clone()
+
+
+def two_contrasts() -> Images:
+    """Two images, the first of them with 0.3 of its contrast."""
+    x, y = pair(12, 2, *SIZE[1:])
+    contrast = torch.tensor([0.3, 1.0], dtype=torch.float64)[:, None, None, None]
+    return contrast * x, contrast * y
 
 
 def step() -> Images:
@@ -223,10 +231,7 @@ CASES: tuple[Case, ...] = (
         RANGES,
         "data_range=None and two images of different contrast",
         "a range measured on the batch makes one image's score depend on its neighbor",
-        lambda: (
-            torch.tensor([0.3, 1.0], dtype=torch.float64)[:, None, None, None]
-            * torch.stack(pair(12, 2, *SIZE[1:]))
-        ),
+        two_contrasts,
         data_range=None,
     ),
     Case(

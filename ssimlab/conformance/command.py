@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from typing import Any
 
 from ..window import PADDINGS, Window
 from .cases import CASES
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _subject(options: argparse.Namespace) -> Subject:
-    window = {
+    window: dict[str, Any] = {
         name: None if value == "uniform" else value
         for name in ("size", "sigma", "padding")
         if (value := getattr(options, name)) is not None

@@ -95,10 +95,10 @@ class _Truth(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    value: float | None = None
+    value: float | None = None  # None where the function raised an error, which is the trouble
     gradient: torch.Tensor | None = None
     nan_map: torch.Tensor | None = None
-    trouble: str | None = None
+    trouble: str = ""
     warned: str | None = None
 
 
@@ -212,7 +212,7 @@ def _gradient(result: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 def _find(case: Case, truth: _Truth, answer: _Answer) -> _Finding:
     """Compare; the first of the outcomes that applies."""
-    if answer.trouble is not None:
+    if answer.value is None:
         if truth.value is None or case.may_refuse:
             return _Finding(Outcome.FINE, "")
         return _Finding(Outcome.ERROR, answer.trouble)

@@ -15,7 +15,7 @@ from .judge import Outcome, Row
 from .subjects import Subject
 
 LINE = 100
-_INDENT = {"initial_indent": " " * 6, "subsequent_indent": " " * 6}
+_INDENT = " " * 6
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,10 @@ class Report:
                 numbers = words.truth(row), words.obtained(row), words.gradient_error(row)
                 lines.append(table(words.mark(row), case.slug, str(row.outcome), *numbers))
                 if row.outcome is not Outcome.FINE:
-                    lines.append(textwrap.fill(row.why, LINE, **_INDENT))
+                    why = textwrap.fill(
+                        row.why, LINE, initial_indent=_INDENT, subsequent_indent=_INDENT
+                    )
+                    lines.append(why)
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -103,7 +106,7 @@ class Report:
             words=words,
         )
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, object]:
         """The report as plain numbers, strings, lists and dicts."""
         return {
             "name": self.subject.name,
@@ -180,7 +183,7 @@ class Comparison:
         return _json({name: report.to_dict() for name, report in self.reports.items()})
 
 
-def _row_dict(row: Row) -> dict:
+def _row_dict(row: Row) -> dict[str, object]:
     return {
         "case": row.case.slug,
         "group": row.case.group,

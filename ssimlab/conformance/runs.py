@@ -15,7 +15,7 @@ LARGEST_WINDOW = 11
 
 
 def run(
-    fn: Callable | Subject | str,
+    fn: Callable[..., object] | Subject | str,
     cases: Iterable[Case | str] | None = None,
     *,
     window: Window | None = None,
@@ -52,7 +52,7 @@ def run(
 
 
 def compare(
-    functions: Mapping[str, Callable | Subject | str] | Iterable[str] = LIBRARIES,
+    functions: Mapping[str, Callable[..., object] | Subject | str] | Iterable[str] = LIBRARIES,
     cases: Iterable[Case | str] | None = None,
     *,
     device: str = "cpu",

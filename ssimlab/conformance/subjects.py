@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
+from typing import Any
 
 import torch
 
@@ -34,10 +35,10 @@ class Subject:
     """
 
     name: str
-    fn: Callable
+    fn: Callable[..., object]
     window: Window = Window()
     gradient: bool = True
-    map: Callable | None = None
+    map: Callable[..., torch.Tensor] | None = None
     distribution: str | None = None
 
     @property
@@ -46,17 +47,17 @@ class Subject:
         return self.distribution and metadata.version(self.distribution)
 
 
-def from_dssim(loss: Callable) -> Callable:
+def from_dssim(loss: Callable[..., Any]) -> Callable[..., Any]:
     """SSIM of a loss that returns (1 - SSIM) / 2, as kornia's does."""
     return functools.wraps(loss)(lambda x, y, **call: 1 - 2 * loss(x, y, **call))
 
 
-def from_complement(loss: Callable) -> Callable:
+def from_complement(loss: Callable[..., Any]) -> Callable[..., Any]:
     """SSIM of a loss that returns 1 - SSIM, as Gaussian splatting's does."""
     return functools.wraps(loss)(lambda x, y, **call: 1 - loss(x, y, **call))
 
 
-def subject(fn: Callable | Subject | str, *, window: Window | None = None) -> Subject:
+def subject(fn: Callable[..., object] | Subject | str, *, window: Window | None = None) -> Subject:
     """The subject for a function, for a name of ``SUBJECTS`` or for "package.module:function".
 
     Args:
@@ -120,7 +121,7 @@ def _check_signature(found: Subject) -> None:
         ) from None
 
 
-def _own(name: str, fn: Callable, window: Window = Window()) -> Subject:
+def _own(name: str, fn: Callable[..., torch.Tensor], window: Window = Window()) -> Subject:
     """A function of this package, whose signature is that of the oracle."""
     return Subject(
         name,
@@ -143,7 +144,7 @@ def _naive(form: str) -> Subject:
     return _own(f"naive.{form}", naive.FORMS[form], window)
 
 
-def _kornia_call(call: dict) -> dict:
+def _kornia_call(call: dict[str, Any]) -> dict[str, Any]:
     return {"max_val": call["data_range"]} if "data_range" in call else {}
 
 
@@ -191,7 +192,7 @@ def _skimage() -> Subject:
     with extra("lab"):
         from skimage.metrics import structural_similarity
 
-    def maps(x, y, **call):
+    def maps(x, y, **call) -> list[Any]:  # (score, map) of each plane
         planes = itertools.product(*map(range, x.shape[:-2]))
         return [
             structural_similarity(

@@ -27,15 +27,15 @@ LEGEND = (
 
 def finding(row: Row) -> str:
     """A row in a few characters, as :data:`LEGEND` explains them."""
+    if row.obtained is None:
+        return "✓ refuses" if row.outcome is Outcome.FINE else "! error"
     if row.outcome is Outcome.FINE:
-        return "✓ refuses" if row.refused else "✓"
-    if row.outcome is Outcome.ERROR:
-        return "! error"
+        return "✓"
     if row.outcome is Outcome.WRONG_VALUE or not math.isfinite(row.obtained):
-        return f"✗ {_unlike_the_truth(row)}"
+        return f"✗ {_unlike_the_truth(row.obtained, row.truth)}"
     if row.outcome is Outcome.DEAD_GRADIENT:
         return "∇ 0"
-    return f"∇ {number(row.gradient_error, digits=2)}"
+    return f"∇ {gradient_error(row)}"
 
 
 def spoken(row: Row) -> str:
@@ -61,7 +61,7 @@ def truth(row: Row) -> str:
 
 def obtained(row: Row) -> str:
     """The function's answer in words or digits."""
-    return "an error" if row.refused else number(row.obtained)
+    return "an error" if row.obtained is None else number(row.obtained)
 
 
 def gradient_error(row: Row) -> str:
@@ -87,10 +87,10 @@ def group_title(case: Case) -> str:
     return case.group if case.counts else f"{case.group} (not counted)"
 
 
-def _unlike_the_truth(row: Row) -> str:
+def _unlike_the_truth(value: float, truth: float | None) -> str:
     """Three digits of what was obtained, or as many as tell it from the truth."""
-    candidates = [number(row.obtained, digits) for digits in range(3, 9)]
-    if row.truth is None:
+    candidates = [number(value, digits) for digits in range(3, 9)]
+    if truth is None:
         return candidates[0]
-    differ = (c for d, c in enumerate(candidates, 3) if c != number(row.truth, d))
+    differ = (c for d, c in enumerate(candidates, 3) if c != number(truth, d))
     return next(differ, candidates[-1])

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from typing import TypeVar
 
 from .._extras import extra
+
+Item = TypeVar("Item")
 
 
 def is_static() -> bool:
@@ -20,7 +23,7 @@ def in_kernel() -> bool:
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
-def progress(items: Iterable, *, desc: str, unit: str) -> Iterable:
+def progress(items: Iterable[Item], *, desc: str, unit: str) -> Iterable[Item]:
     """The items, with a progress bar where somebody waits for them and no page would keep it."""
     if is_static() or not (sys.stderr.isatty() or in_kernel()):
         return items

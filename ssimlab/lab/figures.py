@@ -7,19 +7,27 @@ function returns a closed matplotlib Figure: end a cell with it and it shows onc
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .._extras import extra
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
+    from numpy.typing import ArrayLike
 
 #: Okabe and Ito's colors, which color-blind readers can tell apart; black and yellow left out.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 WIDTH = 7.2  # inches: the column of the page
 
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "figure.facecolor": "white",
     "figure.dpi": 144,
     "figure.constrained_layout.use": True,
@@ -39,8 +47,8 @@ STYLE = {
 
 
 @contextmanager
-def styled():
-    """Matplotlib's settings for the book; any colors or lines drawn inside follow them."""
+def styled() -> Iterator[ModuleType]:
+    """Matplotlib's settings for the book, around its pyplot; what is drawn inside follows them."""
     with extra("lab"):
         import matplotlib.pyplot as plt
         from cycler import cycler
@@ -62,31 +70,35 @@ class Panel:
     bar: bool = True
 
 
-def picture(image, title="", *, low=0.0, high=1.0) -> Panel:
+def picture(image: ArrayLike, title: str = "", *, low: float = 0.0, high: float = 1.0) -> Panel:
     """A photograph; what lies outside [low, high] shows as black or white."""
     return Panel(_plane(image, color=True), title, "gray", low, high, bar=False)
 
 
-def ssim_map(values, title="SSIM map", *, low=0.0) -> Panel:
+def ssim_map(values: ArrayLike, title: str = "SSIM map", *, low: float = 0.0) -> Panel:
     """A map of SSIM: bright where the images agree. Values below ``low`` show as the darkest."""
     return Panel(_plane(values), title, "magma", low, 1.0)
 
 
-def signed(values, title="", *, limit=None) -> Panel:
+def signed(values: ArrayLike, title: str = "", *, limit: float | None = None) -> Panel:
     """Positive red, negative blue, zero white; the scale is symmetric, and finite at zero."""
-    values = _plane(values)
-    limit = _largest(values.abs()) if limit is None else limit
-    return Panel(values, title, "RdBu_r", -limit, limit)
+    plane = _plane(values)
+    limit = _largest(plane.abs()) if limit is None else limit
+    return Panel(plane, title, "RdBu_r", -limit, limit)
 
 
-def magnitude(values, title="", *, low=0.0, high=None) -> Panel:
+def magnitude(
+    values: ArrayLike, title: str = "", *, low: float = 0.0, high: float | None = None
+) -> Panel:
     """Quantities of one sign, dark at ``low``."""
-    values = _plane(values)
-    high = _largest(values) if high is None else high
-    return Panel(values, title, "viridis", low, high)
+    plane = _plane(values)
+    high = _largest(plane) if high is None else high
+    return Panel(plane, title, "viridis", low, high)
 
 
-def show(*panels: Panel, columns: int | None = None, width: float = WIDTH, note: str = ""):
+def show(
+    *panels: Panel, columns: int | None = None, width: float = WIDTH, note: str = ""
+) -> Figure:
     """Panels in a grid, each with square pixels and its own scale beside it.
 
     Args:
@@ -114,8 +126,18 @@ def show(*panels: Panel, columns: int | None = None, width: float = WIDTH, note:
     return figure
 
 
-def lines(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", title="", height=3.2,
-          marks=None):  # fmt: skip
+def lines(
+    x: ArrayLike | None,
+    series: Mapping[str, Any],
+    *,
+    xlabel: str,
+    ylabel: str,
+    xscale: str = "linear",
+    yscale: str = "linear",
+    title: str = "",
+    height: float = 3.2,
+    marks: Mapping[str, float] | None = None,
+) -> Figure:
     """Curves over one axis, named in a legend; each differs in dash as well as in color.
 
     Args:
@@ -142,7 +164,15 @@ def lines(x, series, *, xlabel, ylabel, xscale="linear", yscale="linear", title=
     return figure
 
 
-def bars(values, *, xlabel, title="", low=None, high=None, format="{:.3f}"):
+def bars(
+    values: Mapping[str, float | torch.Tensor],
+    *,
+    xlabel: str,
+    title: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    format: str = "{:.3f}",
+) -> Figure:
     """One horizontal bar for each named value, with its figure at the end."""
     with styled() as plt:
         figure, axis = plt.subplots(figsize=(WIDTH, 0.5 + 0.34 * len(values)))
@@ -184,9 +214,9 @@ def _draw(figure, axis, panel):
         spine.set_color("#cccccc")
 
 
-def _plane(image, *, color=False):
+def _plane(values: ArrayLike, *, color: bool = False) -> torch.Tensor:
     """Drop leading dimensions of size one; refuse a batch, and channels where no colors are."""
-    image = torch.as_tensor(image)
+    image = torch.as_tensor(values)
     plane = image
     while plane.ndim > 2 and plane.shape[0] == 1:
         plane = plane[0]
@@ -198,7 +228,7 @@ def _plane(image, *, color=False):
     return plane
 
 
-def _largest(values):
+def _largest(values: torch.Tensor) -> float:
     """The largest finite value, or 1 where there is none above zero."""
     finite = values[torch.isfinite(values)]
     return (finite.max().item() if finite.numel() else 0) or 1.0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._extras import extra
 
 
-def glue(name: str, value, format: str = "{}") -> None:
+def glue(name: str, value: Any, format: str = "{}") -> None:
     """Keep ``value`` under ``name``, for the text of the rendered page to print.
 
     The page writes it with MyST-NB's role ``{glue:text}`name```. The name must be new on its

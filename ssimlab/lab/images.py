@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 
 from .._extras import extra
@@ -17,7 +18,13 @@ PHOTOS = (
 )  # fmt: skip
 
 
-def photo(name="camera", *, size=None, color=False, dtype=torch.float64) -> torch.Tensor:
+def photo(
+    name: str = "camera",
+    *,
+    size: int | None = None,
+    color: bool = False,
+    dtype: torch.dtype = torch.float64,
+) -> torch.Tensor:
     """A photograph with pixels in [0, 1].
 
     Args:
@@ -59,7 +66,7 @@ def photo(name="camera", *, size=None, color=False, dtype=torch.float64) -> torc
             shape = (size, size, *pixels.shape[2:])
             square = skimage.transform.resize(square, shape, order=1, anti_aliasing=True)
         pixels = square
-    image = torch.from_numpy(pixels.copy()).to(dtype)
+    image = torch.from_numpy(np.array(pixels, order="C")).to(dtype)
     return image.movedim(-1, 0).contiguous() if color else image
 
 

@@ -11,15 +11,17 @@ What the popular remedies do to such losses is measured in :mod:`ssimlab.lab.rem
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 # ------------------------------------------------------------------------------------------------
 # The logarithm of a probability
 
 
-def naive_log_prob_loss(probabilities, targets):
+def naive_log_prob_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
     """-mean(t log p + (1 - t) log(1 - p)), as it is written on paper.
 
     At p = 0 with t = 0, and at p = 1 with t = 1, where the loss is zero, it computes 0 · (-inf).
@@ -39,7 +41,9 @@ def naive_log_prob_loss(probabilities, targets):
     return -torch.mean(t * torch.log(p) + (1 - t) * torch.log(1 - p))
 
 
-def clamped_log_prob_loss(probabilities, targets, *, epsilon=1e-8):
+def clamped_log_prob_loss(
+    probabilities: Tensor, targets: Tensor, *, epsilon: float = 1e-8
+) -> Tensor:
     """:func:`naive_log_prob_loss` of probabilities clamped to [ε, 1 - ε].
 
     Where 1 - ε rounds to 1 the upper clamp does nothing, and where the clamp does something the
@@ -51,7 +55,7 @@ def clamped_log_prob_loss(probabilities, targets, *, epsilon=1e-8):
     return naive_log_prob_loss(probabilities.clamp(epsilon, 1 - epsilon), targets)
 
 
-def log_prob_loss(logits, targets):
+def log_prob_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """The sound twin: the same loss as a function of the logit z, with p = 1 / (1 + exp(-z)).
 
     log p and log(1 - p) are computed from z, where neither is ever log 0. The gradient by z is
@@ -76,7 +80,7 @@ def log_prob_loss(logits, targets):
 # The logarithm of a softmax
 
 
-def softmax_then_log(logits, targets, *, epsilon=0.0):
+def softmax_then_log(logits: Tensor, targets: Tensor, *, epsilon: float = 0.0) -> Tensor:
     """The terms -t log(softmax(z) + ε) of a cross-entropy, in two steps.
 
     A class whose logit lies far below the largest has a softmax of exactly zero. Its logarithm
@@ -98,7 +102,7 @@ def softmax_then_log(logits, targets, *, epsilon=0.0):
     return -torch.log(F.softmax(logits, dim=-1) + epsilon) * targets
 
 
-def cross_entropy(logits, targets):
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """The sound twin: the same terms with log-softmax, z - log Σ exp z, computed as one function.
 
     Arguments and errors as :func:`softmax_then_log`. A logit of -inf, a class that is ruled out,
@@ -113,7 +117,7 @@ def cross_entropy(logits, targets):
 # The hinge
 
 
-def hinge_by_max(predicted, target):
+def hinge_by_max(predicted: Tensor, target: Tensor) -> Tensor:
     """mean(max(0, 1 - t p)), by ``torch.max``, which shares the gradient at a tie in halves.
 
     Args:
@@ -130,7 +134,7 @@ def hinge_by_max(predicted, target):
     return torch.mean(torch.max(torch.zeros_like(target), 1 - target * predicted))
 
 
-def hinge(predicted, target, *, margin=1.0):
+def hinge(predicted: Tensor, target: Tensor, *, margin: float = 1.0) -> Tensor:
     """mean(relu(margin - t p)): the same function; at a tie relu's derivative is zero.
 
     Its gradient is 0 or ∓1/n whatever the prediction, so it needs no remedy. Arguments and errors
@@ -140,7 +144,7 @@ def hinge(predicted, target, *, margin=1.0):
     return _mean(F.relu(margin - _widen(target) * _widen(predicted)))
 
 
-def smooth_hinge(predicted, target):
+def smooth_hinge(predicted: Tensor, target: Tensor) -> Tensor:
     """The hinge with its corner rounded: quadratic for 0 < t p < 1, linear below.
 
     This is what has the smooth gradient that relu is sometimes said to have: it falls from 1/n
@@ -160,7 +164,7 @@ def smooth_hinge(predicted, target):
 # Ratios, products, branches
 
 
-def naive_ratio(numerator, denominator):
+def naive_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """n / d: ±inf where d is zero, NaN where both are.
 
     Args:
@@ -176,7 +180,7 @@ def naive_ratio(numerator, denominator):
     return numerator / denominator
 
 
-def guarded_ratio(numerator, denominator, *, fill):
+def guarded_ratio(numerator: Tensor, denominator: Tensor, *, fill: float) -> Tensor:
     """The sound twin: n / d where d is not zero, and ``fill`` with a gradient of zero elsewhere.
 
     There is no value that is right for every ratio, so ``fill`` has no default. Arguments and
@@ -187,7 +191,7 @@ def guarded_ratio(numerator, denominator, *, fill):
     return double_where(d != 0, lambda below: n / below, d, harmless=1.0, otherwise=fill)
 
 
-def repeated_squaring(x, times=50):
+def repeated_squaring(x: Tensor, times: int = 50) -> Tensor:
     """x squared ``times`` times over, x^(2^times): overflows or vanishes unless \\|x\\| is 1.
 
     Args:
@@ -206,7 +210,7 @@ def repeated_squaring(x, times=50):
     return x
 
 
-def log_repeated_squaring(x, times=50):
+def log_repeated_squaring(x: Tensor, times: int = 50) -> Tensor:
     """The sound twin: the logarithm of the product, 2^times · log\\|x\\|, which stays in range.
 
     Arguments as :func:`repeated_squaring`. Returns float64 for float64 input, float32 for all
@@ -224,7 +228,9 @@ def log_repeated_squaring(x, times=50):
     return 2.0**times * torch.log(x.abs())
 
 
-def single_where(condition, fn, x, *, otherwise):
+def single_where(
+    condition: Tensor, fn: Callable[[Tensor], Tensor], x: Tensor, *, otherwise: float
+) -> Tensor:
     """fn(x) where ``condition`` holds, ``otherwise`` elsewhere, by one ``torch.where``.
 
     The value is right. In the backward pass ``where`` hands the other elements a gradient of
@@ -242,7 +248,14 @@ def single_where(condition, fn, x, *, otherwise):
     return torch.where(condition, fn(x), otherwise)
 
 
-def double_where(condition, fn, x, *, harmless, otherwise):
+def double_where(
+    condition: Tensor,
+    fn: Callable[[Tensor], Tensor],
+    x: Tensor,
+    *,
+    harmless: float,
+    otherwise: float,
+) -> Tensor:
     """The sound twin: fn never sees the other elements; it is given ``harmless`` for them.
 
     The first ``where`` chooses what goes in, the second what comes out. The gradient is fn's own
@@ -258,7 +271,7 @@ def double_where(condition, fn, x, *, harmless, otherwise):
     return torch.where(condition, fn(torch.where(condition, x, harmless)), otherwise)
 
 
-def _expected(weight, value):
+def _expected(weight: Tensor, value: Tensor) -> Tensor:
     """weight · value, and zero where a weight of zero meets an infinity.
 
     Exact-arithmetic fact: p log p → 0 as p → 0, so what never happens contributes nothing.
@@ -267,17 +280,17 @@ def _expected(weight, value):
     return double_where(~absent, lambda v: weight * v, value, harmless=0.0, otherwise=0.0)
 
 
-def _mean(values):
+def _mean(values: Tensor) -> Tensor:
     # Divided before they are summed: the sum of large finite losses may overflow where their
     # mean does not.
     return (values / values.numel()).sum()
 
 
-def _widen(x):
+def _widen(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def _check_alike(**tensors):
+def _check_alike(**tensors: Tensor) -> None:
     """Refuse what is not a set of floating-point tensors of one shape and dtype."""
     for name, tensor in tensors.items():
         if not isinstance(tensor, torch.Tensor):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
@@ -18,7 +19,9 @@ from . import pitfalls
 NAN, INF = math.nan, math.inf
 
 
-def clamped_probabilities(dtype=torch.float32, epsilon=1e-8) -> dict[str, float]:
+def clamped_probabilities(
+    dtype: torch.dtype = torch.float32, epsilon: float = 1e-8
+) -> dict[str, float]:
     """Probabilities clamped to [ε, 1 - ε] before the logarithm.
 
     The clamp prevents log 0 where ε and 1 - ε are numbers of the dtype, and wherever it acts the
@@ -62,7 +65,7 @@ def clamped_probabilities(dtype=torch.float32, epsilon=1e-8) -> dict[str, float]
     }
 
 
-def smallest_clamp(dtype=torch.float32) -> float:
+def smallest_clamp(dtype: torch.dtype = torch.float32) -> float:
     """The smallest power of two ε for which 1 - ε is not rounded to 1: half the ulp below 1."""
     epsilon = 1.0
     while torch.tensor(1 - epsilon / 2, dtype=dtype) < 1:
@@ -70,7 +73,11 @@ def smallest_clamp(dtype=torch.float32) -> float:
     return epsilon
 
 
-def epsilon_in_log(epsilon=1e-8, dtype=torch.float32, logits=(1.0, 1000.0)) -> dict[str, float]:
+def epsilon_in_log(
+    epsilon: float = 1e-8,
+    dtype: torch.dtype = torch.float32,
+    logits: tuple[float, float] = (1.0, 1000.0),
+) -> dict[str, float]:
     """A small ε added inside log(softmax(z) + ε), with the right class the one ruled out.
 
     Returns:
@@ -97,7 +104,7 @@ def epsilon_in_log(epsilon=1e-8, dtype=torch.float32, logits=(1.0, 1000.0)) -> d
     }
 
 
-def where_around_a_root(dtype=torch.float32) -> dict[str, float]:
+def where_around_a_root(dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """``torch.where`` around a square root at 0, once and twice.
 
     Returns:
@@ -116,7 +123,7 @@ def where_around_a_root(dtype=torch.float32) -> dict[str, float]:
     }
 
 
-def nan_replaced(dtype=torch.float32) -> dict[str, float]:
+def nan_replaced(dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """``torch.nan_to_num`` on the loss, and on the gradient.
 
     On the loss 0 · log 0 it makes the value right and leaves the gradient NaN. On a gradient it
@@ -137,7 +144,7 @@ def nan_replaced(dtype=torch.float32) -> dict[str, float]:
     }
 
 
-def clip_by_norm(gradients, max_norm=1.0) -> list[float]:
+def clip_by_norm(gradients: Sequence[float], max_norm: float = 1.0) -> list[float]:
     """The gradients, a sequence of numbers, after ``clip_grad_norm_`` in float32.
 
     Each is the gradient of a parameter of its own. All are multiplied by max_norm / norm: by NaN
@@ -146,7 +153,7 @@ def clip_by_norm(gradients, max_norm=1.0) -> list[float]:
     return _clipped(gradients, clip_grad_norm_, max_norm)
 
 
-def clip_by_value(gradients, clip_value=1.0) -> list[float]:
+def clip_by_value(gradients: Sequence[float], clip_value: float = 1.0) -> list[float]:
     """The gradients, a sequence of numbers, after ``clip_grad_value_`` in float32.
 
     inf becomes the clip value, NaN stays, and the direction of the gradient changes.
@@ -220,12 +227,17 @@ def _gradient(value, at) -> float:
     return _gradients(value, at)[0]
 
 
-def _clipped(gradients, clip, limit):
+def _clipped(
+    gradients: Sequence[float],
+    clip: Callable[[Iterable[torch.Tensor], float], object],
+    limit: float,
+) -> list[float]:
     parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in gradients]
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = torch.tensor([float(gradient)])
-    clip(parameters, limit)
-    return [parameter.grad.item() for parameter in parameters]
+    clipped = [torch.tensor([float(gradient)]) for gradient in gradients]
+    for parameter, gradient in zip(parameters, clipped, strict=True):
+        parameter.grad = gradient
+    clip(parameters, limit)  # in place
+    return [gradient.item() for gradient in clipped]
 
 
 def _blamed(run) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,15 +28,13 @@ class Denoiser(nn.Module):
 
     def __init__(self, width: int = 16):
         super().__init__()
-        self.noise = nn.Sequential(
-            nn.Conv2d(1, width, 3, padding=1, padding_mode="replicate"),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, padding_mode="replicate"),
-            nn.ReLU(),
-            nn.Conv2d(width, 1, 3, padding=1, padding_mode="replicate"),
+        first, middle, last = (
+            nn.Conv2d(*channels, 3, padding=1, padding_mode="replicate")
+            for channels in ((1, width), (width, width), (width, 1))
         )
-        nn.init.zeros_(self.noise[-1].weight)
-        nn.init.zeros_(self.noise[-1].bias)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        self.noise = nn.Sequential(first, nn.ReLU(), middle, nn.ReLU(), last)
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
         """The denoised images, (N, 1, H, W) like ``noisy``."""
@@ -55,7 +55,17 @@ class Crops:
         size: to which the photographs are resized first.
     """
 
-    def __init__(self, names, *, side=40, batch=4, noise=0.1, lift=0.3, seed=0, size=256):
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        side: int = 40,
+        batch: int = 4,
+        noise: float = 0.1,
+        lift: float = 0.3,
+        seed: int = 0,
+        size: int = 256,
+    ):
         self.photos = [_photo(name, size) for name in names]
         self.side, self.batch, self.noise = side, batch, noise
         self.lift, self.seed = lift, seed
@@ -97,7 +107,7 @@ class Run:
     losses: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
     died_at: int | None = None
-    weights: dict[int, dict] = field(default_factory=dict, repr=False)
+    weights: dict[int, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     def at(self, step: int) -> nn.Module:
         """The network as it was after so many steps, or at the last time before that was kept."""
@@ -107,7 +117,16 @@ class Run:
 
 
 def train(
-    loss, crops, *, steps=120, rate=0.01, clip=None, keep_every=10, seed=0, device="cpu", name=""
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    crops: Callable[[int], tuple[torch.Tensor, torch.Tensor]],
+    *,
+    steps: int = 120,
+    rate: float = 0.01,
+    clip: float | None = None,
+    keep_every: int = 10,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    name: str = "",
 ) -> Run:
     """Train a :class:`Denoiser` with Adam; the rate falls to zero along a cosine.
 
@@ -153,7 +172,8 @@ def _train(loss, crops, steps, rate, clip, keep_every, seed, device, name) -> Ru
         value = loss(model(noisy), clean)
         optimizer.zero_grad()
         value.backward()
-        norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
+        gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        norm = torch.cat(gradients).norm()
         if clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         run.losses.append(value.item())

@@ -188,8 +188,8 @@ def _at_a_point(name: str, at: dict[str, float]) -> tuple[str, str | None] | Non
             return "0 to a negative power", None
         if x < 0 and exponent % 1 != 0:
             return "power of a negative number", None
-    edges = {"acos": (-1, 1), "asin": (-1, 1), "atanh": (-1, 1), "erfinv": (-1, 1)}
-    edges["acosh"] = (1, math.inf)
+    edges = {name: (-1.0, 1.0) for name in ("acos", "asin", "atanh", "erfinv")}
+    edges["acosh"] = (1.0, math.inf)
     low, high = edges.get(name, (-math.inf, math.inf))
     if not low < x < high and name in edges:
         return "outside the domain", f"argument {number(x)} outside the domain of {name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -62,8 +62,8 @@ class Event:
             ``"input"``.
         rank: how far it explains a fault: 0 always, 1 an infinite input, 2 a constant.
         operation: the one that did it; of an input, the first that passed it on.
-        found: where and why; None where it was only carried.
-        root: the event that it comes from in the end.
+        found: where and why; where it was only carried, that of its root.
+        root: the event that it comes from in the end, which may be itself.
         became: the event in which an infinity turned into NaN.
         hidden_by: the operation that read it and gave a finite result.
     """
@@ -72,15 +72,15 @@ class Event:
     kind: str
     rank: int
     operation: Operation | None
-    found: Found | None
-    root: Event = None
+    found: Found
+    root: Event = field(init=False)
     became: Event | None = None
     hidden_by: Operation | None = None
 
-    def __post_init__(self):
-        self.root = self.root or self
+    def __post_init__(self) -> None:
+        self.root = self
 
 
-def first_root(events: list[Event]) -> Event | None:
-    """The root that explains most and, of those, came first."""
-    return min((e.root for e in events), key=lambda e: (e.rank, e.time), default=None)
+def first_root(events: list[Event]) -> Event:
+    """Of the roots of one event or more, the one that explains most and, of those, came first."""
+    return min((e.root for e in events), key=lambda e: (e.rank, e.time))

@@ -76,7 +76,7 @@ class Frame(NamedTuple):
         return Line(file, line, code, self.code.co_name, columns)
 
     def _columns(self, text: str, indentation: int) -> tuple[int, int] | None:
-        if not hasattr(self.code, "co_positions"):
+        if sys.version_info < (3, 11):
             return None
         positions = itertools.islice(self.code.co_positions(), self.instruction // 2, None)
         first, last, start, end = next(positions, (None,) * 4)

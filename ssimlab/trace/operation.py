@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
+from torch._ops import OpOverload
 
 from .cause import Operands, Spread
 
@@ -62,8 +64,8 @@ class Operand(NamedTuple):
     """
 
     name: str
-    value: object
-    source: object
+    value: Any
+    source: Any
 
     def item(self, i: int, listed: bool) -> list[Operand]:
         """The operands that belong to output ``i``, lists taken apart."""
@@ -77,10 +79,10 @@ class Operand(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4096)
-def schema_of(func) -> Schema:
+def schema_of(func: OpOverload) -> Schema:
     """The :class:`Schema` of an operator overload."""
     overload, returns = func._schema, func._schema.returns
-    raw = func._schema.name.split("::")[-1]
+    raw: str = func._schema.name.split("::")[-1]
     functional = raw.removeprefix("_foreach_").rstrip("_")
     arguments = tuple(
         (
@@ -106,7 +108,7 @@ def schema_of(func) -> Schema:
     )
 
 
-def _is_pointwise(func) -> bool:
+def _is_pointwise(func: OpOverload) -> bool:
     """Whether torch says so of the overload, or of the function that it does in place."""
     namespace, name = func._schema.name.split("::")
     plain = getattr(getattr(torch.ops, namespace), name.removeprefix("_foreach_").rstrip("_"), None)
@@ -116,7 +118,7 @@ def _is_pointwise(func) -> bool:
     return any(torch.Tag.pointwise in overload.tags for overload in overloads)
 
 
-def operands_of(schema: Schema, args: tuple, kwargs: dict) -> list[Operand]:
+def operands_of(schema: Schema, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Operand]:
     """The arguments that hold numbers; copies of those that the operation is about to change."""
     operands = []
     for i, (name, holds_numbers, written) in enumerate(schema.arguments):
@@ -135,19 +137,21 @@ def operands_of(schema: Schema, args: tuple, kwargs: dict) -> list[Operand]:
     return operands
 
 
-def outputs_of(schema: Schema, args: tuple, kwargs: dict, out: object) -> list[torch.Tensor]:
+def outputs_of(
+    schema: Schema, args: tuple[Any, ...], kwargs: dict[str, Any], out: object
+) -> list[torch.Tensor]:
     """The tensors that the operation gave or changed."""
     given = list(_tensors(out))
     if given or out is not None:
         return given
-    changed = []
+    changed: list[torch.Tensor] = []
     for i, (name, _, written) in enumerate(schema.arguments):
         if written:
             changed += _tensors(args[i] if i < len(args) else kwargs.get(name))
     return changed
 
 
-def _tensors(value: object):
+def _tensors(value: object) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         yield dense(value)
     elif isinstance(value, (list, tuple)):
@@ -161,7 +165,7 @@ def _copied(value: object) -> object:
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
-def is_watched(value: object) -> bool:
+def is_watched(value: object) -> TypeGuard[torch.Tensor]:
     """Whether a value is a tensor that could hold a number that is not finite."""
     return (
         isinstance(value, torch.Tensor)
@@ -173,7 +177,7 @@ def is_watched(value: object) -> bool:
     )
 
 
-def dense(value: object) -> object:
+def dense(value: Any) -> Any:
     """The numbers that a sparse tensor stores; anything else as it is."""
     if isinstance(value, torch.Tensor) and value.layout is not torch.strided:
         return value._values() if value.layout is torch.sparse_coo else value.values()
@@ -214,7 +218,9 @@ def first(mask: torch.Tensor) -> tuple[int, ...]:
     return tuple(reversed(index))
 
 
-def struck(schema: Schema, operands: list[Operand], out: torch.Tensor) -> tuple[str, tuple]:
+def struck(
+    schema: Schema, operands: list[Operand], out: torch.Tensor
+) -> tuple[str, tuple[int, ...]]:
     """How the first non-finite number came into ``out``, and its index.
 
     ``"made"``: of finite operands; ``"turned"``: a NaN of infinities; ``"constant"``: an infinity
@@ -238,14 +244,16 @@ def struck(schema: Schema, operands: list[Operand], out: torch.Tensor) -> tuple[
     return ("turned", first(nan)) if nan.any() else ("carried", first(bad))
 
 
-def _any_of(tensors: list[torch.Tensor], test, out: torch.Tensor) -> torch.Tensor:
+def _any_of(
+    tensors: list[torch.Tensor], test: Callable[[torch.Tensor], torch.Tensor], out: torch.Tensor
+) -> torch.Tensor:
     total = torch.zeros_like(out, dtype=torch.bool)
     for tensor in tensors:
         total |= test(tensor).to(out.device)
     return total
 
 
-def is_aligned(schema: Schema, values: list, out: torch.Tensor) -> bool:
+def is_aligned(schema: Schema, values: list[object], out: torch.Tensor) -> bool:
     """Whether each number of ``out`` comes from one number of each operand."""
     shapes = [v.shape for v in values if isinstance(v, torch.Tensor)]
     if not schema.pointwise:
@@ -256,7 +264,9 @@ def is_aligned(schema: Schema, values: list, out: torch.Tensor) -> bool:
         return False
 
 
-def read_at(schema: Schema, operands: list[Operand], out: torch.Tensor, index: tuple) -> Operands:
+def read_at(
+    schema: Schema, operands: list[Operand], out: torch.Tensor, index: tuple[int, ...]
+) -> Operands:
     """What the operation read to make the number at ``index``, by the argument's name."""
     aligned = is_aligned(schema, [operand.value for operand in operands], out)
     read: Operands = {}
@@ -277,7 +287,12 @@ def read_at(schema: Schema, operands: list[Operand], out: torch.Tensor, index: t
 
 
 def reading_slices(
-    schema: Schema, operands: list[Operand], args: tuple, kwargs: dict, out: torch.Tensor, at: tuple
+    schema: Schema,
+    operands: list[Operand],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    out: torch.Tensor,
+    at: tuple[int, ...],
 ) -> list[Operand]:
     """The operands, cut to what fed the number at ``at`` where a reduction tells by its ``dim``."""
     if schema.pointwise or not operands or not isinstance(operands[0].value, torch.Tensor):

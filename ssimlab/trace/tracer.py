@@ -20,7 +20,11 @@ from .watch import Watch
 
 
 def first_nonfinite(
-    fn: Callable, *inputs, requires_grad: bool = True, hidden: bool = False, **kwargs
+    fn: Callable[..., object],
+    *inputs: object,
+    requires_grad: bool = True,
+    hidden: bool = False,
+    **kwargs: object,
 ) -> Trace | None:
     """Run a function forward and backward and say where its first NaN or infinity came from.
 
@@ -72,10 +76,10 @@ def first_nonfinite(
         requires_grad = False
     names = _names_around(fn, zip(labels, inputs, strict=True))
     copies: list[tuple[torch.Tensor, torch.Tensor]] = []  # what fn is given, its leaf
-    inputs = [
+    inputs = tuple(
         _copied(value, label, requires_grad, names, copies)
         for value, label in zip(inputs, labels, strict=True)
-    ]
+    )
     kwargs = {
         key: _copied(value, f"the input {key}", requires_grad, names, copies)
         for key, value in kwargs.items()
@@ -86,7 +90,7 @@ def first_nonfinite(
             watch.add_input(given, watch.name_of(given))
         if leaf.requires_grad:
             watch.watch_leaf(leaf)
-    result, error = None, None
+    error = None
     with torch.autograd.set_multithreading_enabled(False), _eager(), watch:
         try:
             result = fn(*inputs, **kwargs)
@@ -157,7 +161,8 @@ def _was_hidden(event: Event) -> bool:
 
 def _trace_of(root: Event, watch: Watch, notes: list[str]) -> Trace:
     reached = tuple(dict.fromkeys(name for name, _ in watch.reached))
-    event, story, cure = root, [], root.found.cause.cure
+    event, cure = root, root.found.cause.cure
+    story: list[str] = []
     made_by = root.operation
     if made_by is not None and made_by.derivative and made_by.forward and made_by.forward.event:
         # The forward value was not finite either, at the same operation: that came first.
@@ -165,27 +170,31 @@ def _trace_of(root: Event, watch: Watch, notes: list[str]) -> Trace:
         story.append(f"{_hiding(event)}, but not from its derivative: {root.found.cause.text}.")
     if event.became is not None:
         turned = event.became
+        assert turned.operation is not None  # only an input has none
         story.append(
             f"It becomes NaN in {turned.operation.name}{_at(turned.operation)}: "
             f"{turned.found.cause.text}."
         )
     if event is root and event.hidden_by is not None and not _spoils_result(reached):
         story.append(f"{_hiding(event)}.")
-    by_hand = made_by is not None and not made_by.derivative and made_by.name != made_by.plain
-    if by_hand and made_by.forward is not None:
-        story.append(f"Its forward ran{_at(made_by.forward)}.")
+    if made_by is not None and made_by.forward is not None:
+        by_hand = not made_by.derivative and made_by.name != made_by.plain
+        if by_hand:
+            story.append(f"Its forward ran{_at(made_by.forward)}.")
     if reached:
-        named = reached if len(reached) <= 3 else (*reached[:2], f"{len(reached) - 2} more")
+        named = list(reached)
+        if len(named) > 3:
+            named[2:] = [f"{len(reached) - 2} more"]
         story.append(f"It spoils {' and '.join(filter(None, [', '.join(named[:-1]), named[-1]]))}.")
     elif not notes:
         story.append("No result and no gradient shows it.")
     return _assembled(event, cure, reached, (*story, *notes))
 
 
-def _assembled(event: Event, cure: str, reached: tuple, story: tuple) -> Trace:
+def _assembled(event: Event, cure: str, reached: tuple[str, ...], story: tuple[str, ...]) -> Trace:
     made_by, found = event.operation, event.found
     line, inner = lines_of(made_by.frames) if made_by else (None, None)
-    phase = "input" if event.kind == "input" else made_by.phase
+    phase = made_by.phase if made_by and event.kind != "input" else "input"
     return Trace(
         phase=phase,
         operation=made_by.name if made_by else "",
@@ -253,7 +262,7 @@ def _copied(value, label, requires_grad, names, copies):
     return value
 
 
-def _argument_names(fn: Callable, count: int) -> list[str]:
+def _argument_names(fn: Callable[..., object], count: int) -> list[str]:
     """The names of the positional arguments, where the function tells."""
     target = fn.forward if isinstance(fn, torch.nn.Module) else fn
     names = []
@@ -265,7 +274,7 @@ def _argument_names(fn: Callable, count: int) -> list[str]:
 
 
 def _names_around(
-    fn: Callable, inputs: Iterable[tuple[str, object]]
+    fn: Callable[..., object], inputs: Iterable[tuple[str, object]]
 ) -> list[tuple[torch.Tensor, str]]:
     """Tensors that the function can reach without being given them itself, with their names."""
     around = {"": fn, "self": getattr(fn, "__self__", None)}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
 
 import torch
+from torch._C._autograd import _get_sequence_nr
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import operation
-from .cause import Cause, cause_of, derivative_of, given_cause, number
+from .cause import Cause, Operands, cause_of, derivative_of, given_cause, number
 from .events import Event, Found, Operation, first_root
 from .lines import Call, current_call, is_users
 from .operation import Operand, Schema, is_finite, is_watched
@@ -36,11 +40,11 @@ class Watch(TorchDispatchMode):
         self.leaves: dict[int, torch.Tensor] = {}
         self.reached: list[tuple[str, Event]] = []
         self.backward_ran = False
-        self._at: dict[int, list[Event]] = {}  # by storage
-        self._raw: dict[int, Operation] = {}  # memory that was allocated and not yet filled
+        self._at: dict[int | None, list[Event]] = {}  # by storage
+        self._raw: dict[int | None, Operation] = {}  # memory that was allocated and not yet filled
         self._numbers: dict[str, Event] = {}  # read into Python, by value
         self._made: dict[int, Operation] = {}  # by sequence number of the autograd node
-        self._next_node = torch.autograd._get_sequence_nr()
+        self._next_node = _get_sequence_nr()
         self._clock = itertools.count(1)
         self._pictures = _PICTURES
         self._hooks = []
@@ -50,14 +54,25 @@ class Watch(TorchDispatchMode):
     def _should_skip_dynamo(cls) -> bool:
         return False  # or torch would import its compiler at the first operation
 
-    def __exit__(self, *exception):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         for hook in self._hooks:
             hook.remove()
-        return super().__exit__(*exception)
+        super().__exit__(kind, error, traceback)
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         kwargs = kwargs or {}
-        if self._looking or not isinstance(func, torch._ops.OpOverload):
+        if self._looking or not isinstance(func, OpOverload):
             return func(*args, **kwargs)
         schema = operation.schema_of(func)
         with torch._C.DisableTorchFunctionSubclass():
@@ -82,7 +97,7 @@ class Watch(TorchDispatchMode):
             ran = self._backward_operation(schema, node, call)
         # Autograd makes its node before the operation runs: what is new since the last operation
         # belongs to this one.
-        now = torch.autograd._get_sequence_nr()
+        now = _get_sequence_nr()
         for sequence in range(self._next_node, now):
             self._made[sequence] = ran
         self._next_node = now
@@ -220,7 +235,7 @@ class Watch(TorchDispatchMode):
     def _from_outside(self, operand: Operand) -> Event:
         """A tensor that no watched operation wrote: it existed before, or a kernel made it."""
         tensor, node = operand.source, operand.source.grad_fn
-        if isinstance(node, torch.autograd.function.BackwardCFunction):
+        if _is_custom(node):
             forward, name = self._made.get(node._sequence_nr()), _node_name(node)
             frames = forward.frames if forward and forward.name == name else ()
             ran = Operation(name, node.name(), name, "forward", frames)
@@ -254,7 +269,8 @@ class Watch(TorchDispatchMode):
         if kind == "constant" and not parents:
             return self._constant(ran, out)
         if kind in ("constant", "carried"):
-            return self._new("carried", 0, ran, None, first_root(parents))
+            root = first_root(parents)
+            return self._new("carried", 0, ran, root.found, root)
         own = operation.reading_slices(schema, operands, args, kwargs, out, index)
         read = operation.read_at(schema, own, out, index)
         cause = cause_of(schema.name, read, out[index].item(), out.dtype)
@@ -283,12 +299,21 @@ class Watch(TorchDispatchMode):
             bad = [operand for operand in bad if operation.has_nan(operand.value)] or bad
         return [event.root for operand in bad for event in self._origins(operand)]
 
-    def _new(self, kind, rank, ran, found, root=None) -> Event:
-        event = Event(next(self._clock), kind, rank, ran, found, root)
+    def _new(
+        self, kind: str, rank: int, ran: Operation, found: Found, root: Event | None = None
+    ) -> Event:
+        event = Event(next(self._clock), kind, rank, ran, found)
+        event.root = root or event
         self.events.append(event)
         return event
 
-    def _found(self, cause: Cause, tensor: torch.Tensor, index=None, read=None) -> Found:
+    def _found(
+        self,
+        cause: Cause,
+        tensor: torch.Tensor,
+        index: tuple[int, ...] | None = None,
+        read: Operands | None = None,
+    ) -> Found:
         bad = ~operation.finite(tensor)
         index = operation.first(bad) if index is None else index
         picture = picture_of(tensor.detach(), bad, index) if self._pictures > 0 else None
@@ -305,7 +330,7 @@ class Watch(TorchDispatchMode):
         )
 
 
-def _storage(value: object) -> int | None:
+def _storage(value: Any) -> int | None:
     """What tells one piece of memory from another; None for what has none of its own."""
     try:
         return value.untyped_storage()._cdata
@@ -320,10 +345,15 @@ def _covers_its_storage(tensor: torch.Tensor) -> bool:
         return True
 
 
-def _node_name(node) -> str:
+def _is_custom(node: Any) -> bool:
+    """Whether a node of autograd is that of somebody's own ``class Mine(Function)``."""
+    return isinstance(node, torch.autograd.function.BackwardCFunction)
+
+
+def _node_name(node: Any) -> str:
     """``sqrt`` for SqrtBackward0, ``Mine`` for the backward of ``class Mine(Function)``."""
     name = node.name().split("::")[-1].rstrip("0123456789").removesuffix("Backward")
-    if isinstance(node, torch.autograd.function.BackwardCFunction):
+    if _is_custom(node):
         return name
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 

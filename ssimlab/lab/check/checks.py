@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 from ... import reference
 from ...gradient import ssim_gradient
@@ -16,7 +17,7 @@ from .ssim_mistakes import CONVENTIONS, SSIM_MISTAKES
 from .trial import Diagnosis, Quantity, run_case
 
 
-def ssim(fn, *, window: Window = Window(), ndim: int = 4) -> Result:
+def ssim(fn: Callable[..., object], *, window: Window = Window(), ndim: int = 4) -> Result:
     """Check a function that computes the mean SSIM of two images.
 
     Args:
@@ -39,7 +40,7 @@ def ssim(fn, *, window: Window = Window(), ndim: int = 4) -> Result:
     return _check(_SSIM, fn, window, ndim)
 
 
-def gradient(fn, *, window: Window = Window(), ndim: int = 4) -> Result:
+def gradient(fn: Callable[..., object], *, window: Window = Window(), ndim: int = 4) -> Result:
     """Check a function that computes the gradient of the mean SSIM by its first image.
 
     Args:

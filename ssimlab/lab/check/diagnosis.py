@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
+from .pairs import ImagePair
 from .ssim_mistakes import SSIM_MISTAKES
 from .trial import TOLERANCE, Diagnosis, Quantity, Trial
 
 
-def diagnose(quantity: Quantity, trials: list[Trial], try_case) -> Diagnosis:
+def diagnose(
+    quantity: Quantity,
+    trials: list[Trial],
+    try_case: Callable[[ImagePair], torch.Tensor | None],
+) -> Diagnosis:
     """The explanation of the smallest failing trial that holds for all the others.
 
     Args:
@@ -181,8 +187,8 @@ def _patterns(trials):
             yield f"It fails where {phrase}, and only there."
     worst = max(failed, key=lambda trial: trial.error)
     yield f'The largest error, {worst.error:.1e}, is in the case "{worst.case.name}".'
-    ratios = [_ratio(trial) for trial in failed]
-    if None not in ratios and max(ratios) - min(ratios) <= 1e-3 * abs(ratios[0] - 1):
+    ratios = [ratio for trial in failed if (ratio := _ratio(trial)) is not None]
+    if len(ratios) == len(failed) and max(ratios) - min(ratios) <= 1e-3 * abs(ratios[0] - 1):
         yield f"It is {ratios[0]:.9g} times the expected value wherever it fails."
     elif trials[0].expected.ndim == 0:
         yield from _offset(failed)

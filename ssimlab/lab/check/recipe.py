@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from ...formula import Constants, Moments, constants, rearranged_moments, similarity
 from ...window import Window
 from .pairs import ImagePair
+
+Images = tuple[torch.Tensor, torch.Tensor]
 
 
 class Parts(NamedTuple):
@@ -54,10 +56,10 @@ class Recipe:
         assemble: :class:`Parts` -> the gradient.
     """
 
-    images: Callable = lambda x, y: (x, y)
+    images: Callable[[torch.Tensor, torch.Tensor], Images] = lambda x, y: (x, y)
     taps: Callable[[Window], Sequence[float]] = lambda window: window.taps
     padding: str | None = None
-    filter: Callable = lambda padded, kernel: F.conv2d(padded, kernel)
+    filter: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = F.conv2d
     data_range: Callable[[ImagePair], float] = lambda case: case.data_range
     constants: Callable[[float], Constants] = constants
     moments: Callable[[Moments, Window], Moments] = lambda m, window: m
@@ -87,7 +89,8 @@ class Recipe:
             of_x, _, of_xx, _, of_xy = averages
             partials = torch.autograd.grad(value, (of_x, of_xx, of_xy), materialize_grads=True)
             m = Moments(*(moment.detach() for moment in m))
-            parts = Parts(case, *self.images(case.x, case.y), *partials, adjoint, m, c)
+            x, y = self.images(case.x, case.y)
+            parts = Parts(case, x, y, *partials, adjoint=adjoint, moments=m, constants=c)
             return self.assemble(parts).detach()
 
     def _run(self, case, average):
@@ -144,7 +147,7 @@ class Mistake:
 
     name: str
     advice: str
-    changes: dict
+    changes: dict[str, Any]
     undefined_when_flat: bool = False
 
     @property

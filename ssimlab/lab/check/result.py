@@ -118,7 +118,7 @@ class Result:
             )
         ]
         if self.obtained is not None:
-            rows += self._values()
+            rows += self._values(self.obtained)
         others = self.failed[1:]
         passed = [trial.case.name for trial in self.trials if trial.passed]
         if len(passed) < len(others):
@@ -129,21 +129,24 @@ class Result:
         rows.append(("diagnosis", f"{name}\n{self.explanation}"))
         return rows
 
-    def _values(self) -> list[tuple[str, str]]:
+    def _values(self, obtained: torch.Tensor) -> list[tuple[str, str]]:
         error = (
             self._error_kind(),
             f"{self.shown.error:.2e} (tolerance {self.tolerance:.0e})",
         )
         if self.expected.ndim == 0:
-            expected, obtained = float(self.expected), float(self.obtained)
-            return [("expected", f"{expected:.12g}"), ("obtained", f"{obtained:.12g}"), error]
-        difference = (self.obtained - self.expected).abs()
+            return [
+                ("expected", f"{float(self.expected):.12g}"),
+                ("obtained", f"{float(obtained):.12g}"),
+                error,
+            ]
+        difference = (obtained - self.expected).abs()
         # NaN counts as the worst there is.
         difference = difference.nan_to_num(nan=float("inf"))
         worst = tuple(int(i) for i in torch.unravel_index(difference.argmax(), difference.shape))
         return [
             ("worst pixel", f"[{', '.join(map(str, worst))}]"),
             ("expected", f"{float(self.expected[worst]):.12g}"),
-            ("obtained", f"{float(self.obtained[worst]):.12g}"),
+            ("obtained", f"{float(obtained[worst]):.12g}"),
             error,
         ]

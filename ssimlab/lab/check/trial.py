@@ -65,7 +65,7 @@ class Quantity(NamedTuple):
         return float((a - b).abs().max()) / max(self.scale(case), float(b.abs().max()))
 
 
-def run_case(quantity: Quantity, fn: Callable, case: ImagePair) -> Trial:
+def run_case(quantity: Quantity, fn: Callable[..., object], case: ImagePair) -> Trial:
     """Run the function on copies of the images, and look at what it returns."""
     expected = quantity.expected(case)
 

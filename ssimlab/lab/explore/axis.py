@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Axis:
         start: index, as in a list, of the value that is shown first.
     """
 
-    values: Sequence
+    values: Sequence[Any]
     label: str | None = None
     unit: str = ""
     format: str | None = None
@@ -30,13 +31,13 @@ class Axis:
         """Whether the values are names to choose from, not numbers to slide over."""
         return isinstance(self.values[0], (str, bool))
 
-    def text(self, value) -> str:
+    def text(self, value: object) -> str:
         """The value as it is shown, with its unit."""
         default = "{:.4g}" if isinstance(value, float) else "{}"
         return f"{(self.format or default).format(value)} {self.unit}".rstrip()
 
 
-def checked_axis(name: str, axis: Sequence | Axis) -> Axis:
+def checked_axis(name: str, axis: Sequence[Any] | Axis) -> Axis:
     """The axis with plain Python values, a label and a start that is not negative.
 
     Raises:

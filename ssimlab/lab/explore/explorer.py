@@ -16,6 +16,7 @@ import string
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..._extras import extra
 from .._progress import in_kernel, is_static, progress
@@ -24,11 +25,14 @@ from .axis import Axis, checked_axis
 from .drawing import Drawing, rendered
 from .page import Frames
 
+if TYPE_CHECKING:
+    import ipywidgets
+
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def explore(
-    draw: Callable,
+    draw: Callable[..., object],
     *,
     alt: str | Callable[..., str] | None = None,
     title: str | None = None,
@@ -37,7 +41,7 @@ def explore(
     pixels: bool = True,
     dpi: float | None = None,
     max_frames: int = 240,
-    **axes: Sequence | Axis,
+    **axes: Sequence[Any] | Axis,
 ) -> Explorer:
     """Make one object that shows ``draw`` for every value of its axes, wherever it is displayed.
 
@@ -75,9 +79,9 @@ def explore(
         import PIL.Image  # noqa: F401
     if not axes:
         raise ValueError("explore needs at least one axis, such as explore(draw, sigma=[0, 1, 2])")
-    axes = {name: checked_axis(name, axis) for name, axis in axes.items()}
-    _check_parameters(draw, axes)
-    count = math.prod(len(axis.values) for axis in axes.values())
+    checked = {name: checked_axis(name, axis) for name, axis in axes.items()}
+    _check_parameters(draw, checked)
+    count = math.prod(len(axis.values) for axis in checked.values())
     if count > max_frames:
         raise ValueError(
             f"{' × '.join(axes)} makes {count} frames and max_frames is {max_frames}: "
@@ -86,8 +90,8 @@ def explore(
     if alt is None and title is None:
         raise ValueError("alt and title are both missing: give one, so that frames can be told")
     if isinstance(alt, str):
-        _check_alt(alt, axes)
-    explorer = Explorer(draw, axes, alt, title, caption, readout, pixels, dpi)
+        _check_alt(alt, checked)
+    explorer = Explorer(draw, checked, alt, title, caption, readout, pixels, dpi)
     if is_static():
         explorer.frames()
     return explorer
@@ -96,7 +100,17 @@ def explore(
 class Explorer:
     """A drawing and its axes; made by :func:`explore`."""
 
-    def __init__(self, draw, axes, alt, title, caption, readout, pixels, dpi):
+    def __init__(
+        self,
+        draw: Callable[..., object],
+        axes: dict[str, Axis],
+        alt: str | Callable[..., str] | None,
+        title: str | None,
+        caption: str | None,
+        readout: Callable[..., str] | None,
+        pixels: bool,
+        dpi: float | None,
+    ):
         self.draw, self.axes = draw, axes
         self.alt, self.title, self.caption, self.readout = alt, title, caption, readout
         self.pixels, self.dpi = pixels, dpi
@@ -120,7 +134,7 @@ class Explorer:
         """The explorer as HTML that needs nothing else: no kernel, no file, no other host."""
         return page.figure_html(self.frames(), self.axes, self.title, self.caption)
 
-    def save(self, path: str | os.PathLike) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a page of its own that holds the explorer, and return its path."""
         path = Path(path)
         heading = self.title or f"Explorer of {_name(self.draw)}"
@@ -128,7 +142,7 @@ class Explorer:
         path.write_text(made, encoding="utf-8")
         return path
 
-    def widget(self):
+    def widget(self) -> ipywidgets.VBox:
         """A new tree of ipywidgets that draws whatever value is chosen."""
         return self._tree(self._at_start())
 
@@ -146,13 +160,13 @@ class Explorer:
     def _repr_html_(self) -> str:
         return self.to_html()
 
-    def _tree(self, shown: Drawing | str):
+    def _tree(self, shown: Drawing | str) -> ipywidgets.VBox:
         return widgets.tree(self._attempt, shown, self.axes, self.title, self.caption)
 
     def _at_start(self) -> Drawing | str:
         return self._attempt({name: axis.values[axis.start] for name, axis in self.axes.items()})
 
-    def _attempt(self, values: dict) -> Drawing | str:
+    def _attempt(self, values: dict[str, Any]) -> Drawing | str:
         """A drawing, or the traceback that tells why there is none."""
         try:
             return self._draw_one(values)
@@ -178,10 +192,11 @@ class Explorer:
                 )
             index = index_of.setdefault(drawing.encoded("webp", **options), len(index_of))
             states.append((index, drawing.alt, drawing.readout))
+        assert first is not None  # every axis has values
         height = round(first.picture.height * first.width / first.picture.width)
         return Frames(list(index_of), states, (first.width, height))
 
-    def _draw_one(self, values: dict) -> Drawing:
+    def _draw_one(self, values: dict[str, Any]) -> Drawing:
         picture, width, text = rendered(self.draw, values, self.dpi)
         if self.readout is not None:
             if text:
@@ -189,7 +204,7 @@ class Explorer:
             text = self.readout(**values)
         return Drawing(picture, width, self._alt_text(values, text), text)
 
-    def _alt_text(self, values: dict, readout: str) -> str:
+    def _alt_text(self, values: dict[str, Any], readout: str) -> str:
         if isinstance(self.alt, str):
             return self.alt.format(**{"readout": readout, **values})
         if self.alt is not None:
@@ -201,7 +216,7 @@ class Explorer:
         return f"{self.title}: {where}. {readout}".strip()
 
 
-def _check_parameters(draw: Callable, axes: dict[str, Axis]) -> None:
+def _check_parameters(draw: Callable[..., object], axes: dict[str, Axis]) -> None:
     parameters = inspect.signature(draw).parameters.values()
     keywords = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -234,9 +249,9 @@ def _live() -> bool:
     return not is_static() and in_kernel() and importlib.util.find_spec("ipywidgets") is not None
 
 
-def _name(function: Callable) -> str:
+def _name(function: Callable[..., object]) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _named(values: dict) -> str:
+def _named(values: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items())

@@ -6,20 +6,24 @@ import itertools
 import math
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ..._extras import extra
 from ...trace.card import render
 from .axis import Axis
 from .drawing import Drawing
 
+if TYPE_CHECKING:
+    import ipywidgets
+
 
 def tree(
-    attempt: Callable[[dict], Drawing | str],
+    attempt: Callable[[dict[str, Any]], Drawing | str],
     shown: Drawing | str,
     axes: dict[str, Axis],
     title: str | None,
     caption: str | None,
-):
+) -> ipywidgets.VBox:
     """The widgets: picture, words, one control for each axis, caption.
 
     Args:
@@ -55,7 +59,7 @@ def tree(
     return ipywidgets.VBox([picture, words, *controls.values(), *below])
 
 
-def control(axis: Axis):
+def control(axis: Axis) -> ipywidgets.ValueWidget:
     """The control of one axis: list, integer slider, slider, or slider in logarithms."""
     import ipywidgets
 
