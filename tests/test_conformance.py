@@ -616,6 +616,11 @@ def test_a_built_in_function_without_a_signature_is_tried_all_the_same():
     assert conformance.run(max, ["equal"])["equal"].outcome is conformance.Outcome.ERROR
 
 
+def test_an_empty_list_of_cases_is_refused():
+    with pytest.raises(ValueError, match="cases is empty, and nothing tried is nothing passed"):
+        conformance.run(ssimlab.ssim, [])
+
+
 def test_an_empty_comparison_is_refused():
     with pytest.raises(ValueError, match="functions is empty"):
         conformance.compare({})

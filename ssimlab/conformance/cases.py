@@ -588,7 +588,7 @@ def chosen(cases: Iterable[Case | str] | None) -> tuple[Case, ...]:
     """The cases themselves, by slug or as they are; None is the whole catalogue.
 
     Raises:
-        ValueError: no case has that slug.
+        ValueError: no case has that slug, or there is none to try.
     """
     if cases is None:
         return CASES
@@ -601,4 +601,6 @@ def chosen(cases: Iterable[Case | str] | None) -> tuple[Case, ...]:
             near = difflib.get_close_matches(str(case), by_slug, cutoff=0)[:3]
             raise ValueError(f"there is no case {case!r}; the nearest are {', '.join(near)}")
         found.append(case if isinstance(case, Case) else by_slug[case])
+    if not found:
+        raise ValueError("cases is empty, and nothing tried is nothing passed: name one, or None")
     return tuple(found)
