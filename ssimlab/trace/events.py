@@ -21,7 +21,7 @@ class Operation:
         plain: plain name of what ran.
         phase: ``"forward"`` or ``"backward"``.
         frames: Python frames of the code that asked for it, innermost first.
-        node: identity of the autograd node that ran it, None in the forward pass.
+        node: sequence number of the autograd node that ran it, None in the forward pass.
         derivative: whether autograd's own formula for ``name`` ran it.
         forward: in the backward pass, the forward operation.
         event: the number that is not finite in its result, if there is one.

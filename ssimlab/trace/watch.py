@@ -104,15 +104,16 @@ class Watch(TorchDispatchMode):
         return ran
 
     def _backward_operation(self, schema: Schema, node, call: Call) -> Operation:
-        forward = self._made.get(node._sequence_nr())
-        frames = call.frames
+        # Not id(node): torch 2.6 makes a new Python object for a node each time it is asked.
+        sequence = node._sequence_nr()
+        forward, frames = self._made.get(sequence), call.frames
         if forward is not None and not is_users(frames):
             frames += forward.frames
         name = call.function or schema.name
         derivative = not call.frames
         if derivative:
             name = forward.plain if forward else _node_name(node)
-        ran = Operation(name, schema.full, schema.name, "backward", frames, id(node), derivative)
+        ran = Operation(name, schema.full, schema.name, "backward", frames, sequence, derivative)
         ran.forward = forward
         return ran
 
