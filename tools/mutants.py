@@ -7,6 +7,7 @@ reason in mutants_equivalent.yml.
 
     python -m tools.mutants                    all modules; exit code 1 below 95 % killed
     python -m tools.mutants window stable      these alone
+    python -m tools.mutants --sample 40        so many of each module, drawn by lot
     python -m tools.mutants --fresh            forget what earlier runs found
 
 It takes its time, shows how far it is, and goes on where it was stopped: what has been found is
@@ -19,6 +20,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import random
 import resource
 import signal
 import sys
@@ -185,6 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Which mutants do the tests kill?")
     parser.add_argument("modules", nargs="*", metavar="module", help=", ".join(TESTS))
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs found")
+    parser.add_argument("--sample", type=int, metavar="N", help="try N more of each module alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
     options = parser.parse_args(arguments)
     modules = options.modules or list(TESTS)
@@ -208,9 +211,9 @@ def main(arguments: list[str] | None = None) -> int:
         found[module] = known = earlier(module, found, options.fresh)
         for kind in ("killed", "survived"):
             known[kind] = [name for name in known[kind] if name in named]
-        waiting += [
-            (module, name) for name in sorted(named.keys() - {*known["killed"], *known["survived"]})
-        ]
+        untried = sorted(named.keys() - {*known["killed"], *known["survived"]})
+        random.Random(module).shuffle(untried)
+        waiting += [(module, name) for name in untried[: options.sample]]
     seconds = patience(dict(waiting), options.jobs)
     attempts = [Attempt(m, name, everything[m][name].source, seconds[m]) for m, name in waiting]
 
