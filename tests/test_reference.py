@@ -214,3 +214,10 @@ def test_constants_outside_the_range_of_float64_are_refused(data_range):
     x, y = random_pair(13, 13)
     with pytest.raises(ValueError, match="outside the range of float64: rescale the images"):
         reference.ssim(x, y, data_range=data_range)
+
+
+def test_constants_at_the_edge_of_the_range_of_float64_are_accepted():
+    edge = 2.0**-511  # its square is the smallest normal number
+    assert formula.constants(edge, (1.0, 1.0)).c1 == torch.finfo(torch.float64).tiny
+    with pytest.raises(ValueError, match="outside the range of float64"):
+        formula.constants(edge / 2, (1.0, 1.0))
