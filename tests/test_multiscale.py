@@ -440,6 +440,7 @@ ALL = [ms_ssim, ms_dissimilarity, reference_ms_ssim]
         ("normalize", "sqrt", ValueError, "normalize must be one of .*'continued'.*not 'sqrt'"),
         ("normalize", None, ValueError, "normalize must be one of .*not None"),
         ("odd", "ceil", ValueError, "odd must be one of .*'replicate'.*not 'ceil'"),
+        ("joint_channels", "no", TypeError, "joint_channels must be a bool, not str: True takes"),
         ("last_window", 0, TypeError, "last_window must be a Window, not int"),
         ("last_window", {}, TypeError, "last_window must be a Window, not dict"),
     ],
@@ -472,6 +473,14 @@ def test_bad_arguments_get_a_sentence_that_names_them(fn, argument, value, error
     how = {"data_range": 1.0, **SMALL, argument: value}
     with pytest.raises(error, match=message):
         fn(x, x, **how)
+
+
+@pytest.mark.parametrize("fn", [*ALL, scale_space_dissimilarity])
+def test_the_image_that_is_none_is_named(fn):
+    image = torch.rand(40, 40)
+    for name, pair in (("x", (None, image)), ("y", (image, None))):
+        with pytest.raises(TypeError, match=f"^{name} must be a torch tensor"):
+            fn(*pair, data_range=1.0)
 
 
 @pytest.mark.parametrize("fn", [*ALL, scale_space_dissimilarity])
