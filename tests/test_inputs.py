@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import ssimlab
 from ssimlab import Scales, Window, attempts, gradient, jacobian, losses, naive, reference, stable
+from ssimlab._inputs import shown
 
 WITH_REDUCTION = [
     ssimlab.ssim,
@@ -92,6 +93,7 @@ def test_a_data_range_without_its_name_is_asked_to_be_named(fn):
         (-1.0, ValueError, "data_range must be a positive, finite number, not -1.0"),
         (math.nan, ValueError, "data_range must be a positive, finite number, not nan"),
         (math.inf, ValueError, "data_range must be a positive, finite number, not inf"),
+        (10**400, ValueError, "data_range must be a positive, finite number, not 1000"),
     ],
     ids=str,
 )
@@ -223,6 +225,12 @@ def test_constants_that_float32_cannot_hold_are_refused(k):
     with pytest.raises(ValueError, match="outside the range of float32"):
         ssimlab.dissimilarity(black, black, data_range=1.0, k=k)
     assert ssimlab.ssim(black.double(), black.double(), data_range=1.0, k=k) == 1
+
+
+def test_a_long_value_is_told_in_one_short_line():
+    assert shown("x" * 58) == repr("x" * 58)
+    assert shown("x" * 59) == "'" + "x" * 56 + "..."
+    assert shown(torch.zeros(2, 1)) == "tensor([[0.], [0.]])"
 
 
 OBJECTS = [

@@ -156,6 +156,11 @@ def test_a_window_is_frozen_and_can_be_compared_and_hashed():
         ({"sigma": -1.5}, ValueError, "sigma must be positive and finite, not -1.5"),
         ({"sigma": math.nan}, ValueError, "sigma must be positive and finite, not nan"),
         ({"sigma": math.inf}, ValueError, "sigma must be positive and finite, not inf"),
+        (
+            {"sigma": 10**400},
+            ValueError,
+            "sigma must be positive and finite, not 1000.*00\\.\\.\\.: ",
+        ),
         ({"sigma": "1.5"}, TypeError, "sigma must be a number of pixels or None, not '1.5'"),
         ({"sigma": True}, TypeError, "sigma must be a number of pixels or None, not True"),
         ({"padding": "same"}, ValueError, "padding must be one of .*'zero'.*, not 'same'"),
