@@ -18,7 +18,15 @@ import torch
 from torch import Tensor
 
 from ._inputs import check_arguments, needs_data_range
-from .formula import PUBLISHED_K, Constants, Moments, constants, one_pass_moments, quotients
+from .formula import (
+    PUBLISHED_K,
+    Constants,
+    Moments,
+    constants,
+    denominators,
+    one_pass_moments,
+    quotients,
+)
 from .window import Window
 
 #: The thread's window: 3 x 3, Gaussian, zeros around the image.
@@ -71,8 +79,7 @@ def pixelwise(
     """
     m, c = _prepare(x, y, data_range, window, k)
     luminance, contrast_structure = quotients(m, c)
-    b = m.mu_x**2 + m.mu_y**2 + c.c1
-    q = m.sigma_x2 + m.sigma_y2 + c.c2
+    b, q = denominators(m, c)
     reach = _adjoint_of_ones(x, window)
     by_luminance = 2 * reach * (m.mu_y - luminance * m.mu_x) / b
     by_structure = 2 * reach * ((y - m.mu_y) - contrast_structure * (x - m.mu_x)) / q
@@ -177,7 +184,7 @@ def _prepare(
 
 
 def _luminance_parts(m: Moments, c: Constants) -> tuple[Tensor, Tensor]:
-    return 2 * m.mu_x * m.mu_y + c.c1, m.mu_x**2 + m.mu_y**2 + c.c1
+    return 2 * m.mu_x * m.mu_y + c.c1, denominators(m, c)[0]
 
 
 def _adjoint_of_ones(x: Tensor, window: Window) -> Tensor:

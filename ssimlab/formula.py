@@ -103,13 +103,22 @@ def one_pass_moments(x: Tensor, y: Tensor, window: Window) -> Moments:
     return rearranged_moments(window.extend(x), window.extend(y), window.gather)
 
 
+def denominators(m: Moments, c: Constants) -> tuple[Tensor, Tensor]:
+    """What the two quotients are divided by: μx² + μy² + C1 and σx² + σy² + C2.
+
+    Equation :eq:`eq-l-cs`.
+    """
+    return m.mu_x**2 + m.mu_y**2 + c.c1, m.sigma_x2 + m.sigma_y2 + c.c2
+
+
 def quotients(m: Moments, c: Constants) -> tuple[Tensor, Tensor]:
     """Luminance l and contrast-structure cs of the moments; SSIM is their product.
 
     Equation :eq:`eq-l-cs`.
     """
-    luminance = (2 * m.mu_x * m.mu_y + c.c1) / (m.mu_x**2 + m.mu_y**2 + c.c1)
-    contrast_structure = (2 * m.sigma_xy + c.c2) / (m.sigma_x2 + m.sigma_y2 + c.c2)
+    of_means, of_variances = denominators(m, c)
+    luminance = (2 * m.mu_x * m.mu_y + c.c1) / of_means
+    contrast_structure = (2 * m.sigma_xy + c.c2) / of_variances
     return luminance, contrast_structure
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ._inputs import apply_reduction, check_arguments, needs_data_range, shown
-from .formula import PUBLISHED_K, Constants, constants, moments, quotients, similarity
+from .formula import PUBLISHED_K, Constants, constants, denominators, moments, quotients, similarity
 from .window import Window
 
 
@@ -148,8 +148,7 @@ def _upstream(upstream: float | Tensor | None, map_size: tuple[int, ...], like: 
 def _partials(x: Tensor, y: Tensor, c: Constants, window: Window) -> Partials:
     m = moments(x, y, window)
     luminance, contrast_structure = quotients(m, c)
-    b = m.mu_x**2 + m.mu_y**2 + c.c1
-    q = m.sigma_x2 + m.sigma_y2 + c.c2
+    b, q = denominators(m, c)
     by_mean = (
         2 * contrast_structure * (m.mu_y - luminance * m.mu_x) / b
         + 2 * luminance * (contrast_structure * m.mu_x - m.mu_y) / q

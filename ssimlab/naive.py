@@ -20,6 +20,7 @@ from .formula import (
     Constants,
     Moments,
     constants,
+    denominators,
     one_pass_moments,
     quotients,
     similarity,
@@ -162,8 +163,8 @@ def unsquared_constants(
 
 def _one_quotient(m: Moments, c: Constants, eps: float = 0.0) -> Tensor:
     above = (2 * m.mu_x * m.mu_y + c.c1) * (2 * m.sigma_xy + c.c2)
-    below = (m.mu_x**2 + m.mu_y**2 + c.c1) * (m.sigma_x2 + m.sigma_y2 + c.c2)
-    return above / (below + eps)
+    of_means, of_variances = denominators(m, c)
+    return above / (of_means * of_variances + eps)
 
 
 #: The form that most code calls SSIM.

@@ -22,6 +22,7 @@ from .formula import (
     PUBLISHED_K,
     Moments,
     constants,
+    denominators,
     moments,
     quotients,
     rearranged_moments,
@@ -87,7 +88,7 @@ def components(
     m = moments(x.double(), y.double(), window)
     luminance, _ = quotients(m, c)
     spread = torch.sqrt(m.sigma_x2 * m.sigma_y2)
-    contrast = (2 * spread + c.c2) / (m.sigma_x2 + m.sigma_y2 + c.c2)
+    contrast = (2 * spread + c.c2) / denominators(m, c)[1]
     structure = (m.sigma_xy + c.c2 / 2) / (spread + c.c2 / 2)
     return luminance, contrast, structure
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ... import attempts
-from ...formula import quotients
+from ...formula import denominators, quotients
 from .recipe import Mistake, chain_rule
 
 
@@ -43,7 +43,7 @@ def _gradients_of_sums(p):
     ones = p.adjoint(torch.ones_like(luminance))
     of_above = 2 * (p.y * ones - p.adjoint(p.moments.mu_y))
     of_below = 2 * (p.x * ones - p.adjoint(p.moments.mu_x))
-    below = p.moments.sigma_x2 + p.moments.sigma_y2 + p.constants.c2
+    _, below = denominators(p.moments, p.constants)
     by_structure = (of_above - contrast_structure * of_below) / below
     by_luminance = _luminance_of_sums(p)
     return by_luminance * contrast_structure + luminance * by_structure / luminance.numel()
