@@ -49,6 +49,7 @@ format: $(READY) ## mend what the linters can mend by themselves
 	$(BIN)/ruff format .
 	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 	$(BIN)/python -m tools.stamp_address
+	$(BIN)/python -m tools.house
 
 stamp: $(READY) ## write the repository's address (from _config.yml) wherever it stands
 	$(BIN)/python -m tools.stamp_address

@@ -3,13 +3,14 @@
 python -m claims              all of them, one line each
 python -m claims 2.2 0.11     these, each with all that was found
 
-The exit code is 1 if a verdict is not the expected one.
+Exit code 0: every verdict is the expected one. 1: one is not. 2: the command cannot be carried out.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+
+from ssimlab._command import exit_with
 
 from . import Claim, Finding, all_claims, get, measure, surprises
 
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         findings = in_full(list(map(get, numbers))) if numbers else measure(all_claims())
     except (KeyError, ModuleNotFoundError) as error:
-        sys.exit(error.args[0])
+        parser.exit(2, f"{error.args[0]}\n")
     unexpected = surprises(findings)
     if unexpected:
         print("Verdicts have changed:", *unexpected, sep="\n  ")
@@ -39,4 +40,4 @@ def in_full(chosen: list[Claim]) -> dict[str, Finding]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

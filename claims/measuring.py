@@ -8,24 +8,13 @@ from collections.abc import Callable
 import torch
 
 from ssimlab import naive, stable
-
-PACKAGES = {
-    "kornia": "kornia",
-    "torchmetrics": "torchmetrics",
-    "pytorch_msssim": "pytorch-msssim",
-}
+from ssimlab._extras import extra
 
 
 def peer(module: str):
     """Import a module of one of the libraries, or say how to install it."""
-    package = module.partition(".")[0]
-    try:
+    with extra("peers"):
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"this claim measures {PACKAGES[package]}, which is not installed: "
-            "pip install 'ssimlab[peers]'"
-        ) from error
 
 
 def flat(value: float, *, side=32, dtype=torch.float32) -> torch.Tensor:

@@ -107,8 +107,8 @@ class Finding:
         return Verdict.CONDITIONAL if any(self.trials.values()) else Verdict.FALSE
 
     def __str__(self) -> str:
-        holds = self.verdict is Verdict.CONDITIONAL
-        lines = [f"{self.verdict.value} {self.condition}" if holds else self.verdict.value]
+        conditional = self.verdict is Verdict.CONDITIONAL
+        lines = [f"{self.verdict.value} {self.condition}" if conditional else self.verdict.value]
         lines += [f"  {'yes' if came else 'no '}  {name}" for name, came in self.trials.items()]
         lines += [f"  {name}: {show(value)}" for name, value in self.figures.items()]
         return "\n".join([*lines, self.explanation])
@@ -191,8 +191,8 @@ def get(number: str) -> Claim:
         KeyError: there is none.
     """
     if number not in _claims:
-        known = ", ".join(c.number for c in all_claims())
-        raise KeyError(f"there is no claim {number!r}; there are {known}")
+        first, *_, last = (c.number for c in all_claims())
+        raise KeyError(f"there is no claim {number!r}: they run from {first} to {last}")
     return _claims[number]
 
 

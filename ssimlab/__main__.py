@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import sys
+
+from ssimlab._command import exit_with
 
 #: Each command, the module whose ``main`` carries it out, and what it does.
 COMMANDS = {
@@ -29,10 +29,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has left, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141  # what a shell calls it
-    sys.exit(code)
+    exit_with(main)

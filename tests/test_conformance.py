@@ -1,5 +1,6 @@
 import functools
 import html.parser
+import itertools
 import json
 import math
 import os
@@ -54,6 +55,12 @@ def refuse(x, y, **call):
 
 
 # The catalogue
+
+
+def test_the_cases_of_a_group_stand_together():
+    groups = [case.group for case in conformance.CASES]
+    runs = [group for group, _ in itertools.groupby(groups)]
+    assert len(runs) == len(set(runs)), "a case stands apart from its group in cases.py"
 
 
 def test_there_are_many_cases_with_unique_keys_and_complete_words():

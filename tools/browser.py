@@ -3,6 +3,7 @@
 python -m tools.browser    print the path of one that starts; where there is none, obtain it
 """
 
+import argparse
 import functools
 import os
 import re
@@ -92,6 +93,7 @@ def missing() -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description="Print the path of a browser; obtain it.").parse_args()
     program = find() or (None if os.environ.get("CHROMIUM") else obtain())
     print(program or sys.exit(missing()))
 

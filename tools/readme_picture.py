@@ -1,8 +1,9 @@
-"""Draw the picture at the top of README.md: six distortions with one mean squared error.
+"""Draw the picture at the top of README.md: three distortions with one mean squared error.
 
-python tools/readme_picture.py
+python -m tools.readme_picture
 """
 
+import argparse
 from pathlib import Path
 
 import ssimlab
@@ -13,6 +14,7 @@ SHOWN = ("brighter", "noise", "blur")
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     original = 0.7 * images.photo("camera", size=256) + 0.15
     spoilt = images.equal_mse(original)
     scores = {name: ssimlab.ssim(original, spoilt[name], data_range=1.0) for name in SHOWN}

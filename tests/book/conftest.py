@@ -36,10 +36,10 @@ def site(built_book) -> str:
 def pytest_collection_finish(session):
     """Where a browser or the pages are missing, stop once, and not in each test that needs them."""
     needed = {name for item in session.items for name in item.fixturenames}
-    if "built_book" in needed and not build_book.is_current():
-        reason = "The book is not built, or is older than its sources: run `make book`."
-    elif "browser" in needed and not chromium.find():
+    if "browser" in needed and not chromium.find():
         reason = chromium.missing()
+    elif "built_book" in needed and not build_book.is_current():
+        reason = "The book is not built, or is older than its sources: run `make book`."
     else:
         return
     # Not pytest.exit, which pytest-xdist takes for a crash.

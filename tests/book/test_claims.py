@@ -34,14 +34,15 @@ def test_the_verdict_comes_out_as_expected(claim):
 @pytest.mark.parametrize(("document", "count"), COUNTS.items())
 def test_every_number_of_a_document_is_there(document, count):
     numbers = [c.number for c in CLAIMS if c.number.split(".")[0] == document]
-    assert numbers == [f"{document}.{i}" for i in range(1, count + 1)]
+    expected = [f"{document}.{i}" for i in range(1, count + 1)]
+    assert numbers == expected, "is COUNTS, at the top of this file, out of date?"
 
 
 def test_claims_are_short_distinct_and_documented():
     assert len({c.paraphrase for c in CLAIMS}) == len(CLAIMS)
     for claim in CLAIMS:
         assert len(claim.paraphrase.split()) <= 20
-        assert claim.measure.__doc__, claim.number
+        assert claim.measure.__doc__, f"claim {claim.number} needs a docstring: what it measures"
 
 
 @pytest.mark.parametrize("number", ["0.11", "1.9", "2.12", "3.12"])
@@ -139,13 +140,13 @@ def test_a_badly_registered_claim_is_refused(change, message):
 
 
 def test_an_unknown_number_is_answered_with_the_known_ones():
-    with pytest.raises(KeyError, match=r"no claim '9\.9'; there are 0\.1, 0\.2"):
+    with pytest.raises(KeyError, match=r"no claim '9\.9': they run from 0\.1 to 4\.18"):
         claims.get("9.9")
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):
     def missing(name):
-        raise ModuleNotFoundError(name)
+        raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr(measuring.importlib, "import_module", missing)
     with pytest.raises(ModuleNotFoundError, match=r"torchmetrics.*ssimlab\[peers\]"):
@@ -200,9 +201,11 @@ def test_the_command_prints_a_line_for_every_claim_and_fails_where_one_surprises
     assert len(lines) == len(CLAIMS) + 1 + len(unexpected)
 
 
-def test_the_command_answers_an_unknown_number_with_one_sentence():
-    with pytest.raises(SystemExit, match=r"no claim '9\.9'"):
+def test_the_command_answers_an_unknown_number_with_one_sentence(capsys):
+    with pytest.raises(SystemExit) as ended:
         main(["9.9"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "there is no claim '9.9': they run from 0.1 to 4.18\n"
 
 
 # ------------------------------------------------------------------------------------------------

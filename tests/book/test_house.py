@@ -18,7 +18,7 @@ LAYERS = (
     "ssimlab.stable ssimlab.naive ssimlab.reference "
     "ssimlab.gradient ssimlab.attempts ssimlab.jacobian",
     "ssimlab.formula ssimlab.window",
-    "ssimlab._inputs ssimlab._extras",
+    "ssimlab._inputs ssimlab._extras ssimlab._command",
 )
 
 #: What imports nothing of the project, and what knows nothing of each other.

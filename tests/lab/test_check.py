@@ -726,7 +726,15 @@ def test_every_mistake_of_the_catalogue_is_tried_here():
     tried |= {"wrong padding: valid", "wrong window size: 13 instead of 11"}
     tried |= {"adjoint with the wrong padding: zero"}
     catalogue = ssim_mistakes.SSIM_MISTAKES + gradient_mistakes.CHAIN_RULE_MISTAKES
-    assert {mistake.name for mistake in catalogue} <= tried
+    untried = {mistake.name for mistake in catalogue} - tried
+    assert not untried, "each needs a function in WRONG_SSIMS or WRONG_GRADIENTS that makes it"
+
+
+def test_a_mistake_in_a_step_that_does_not_exist_is_refused():
+    with pytest.raises(
+        ValueError, match=r"'a slip' changes combin, and the steps are images, taps"
+    ):
+        recipe.Mistake("a slip", "Spell it.", {"combin": None})
 
 
 # What is not a number, or not the right kind of number ----------------------------------------

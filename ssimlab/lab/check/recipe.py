@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -149,6 +149,14 @@ class Mistake:
     advice: str
     changes: dict[str, Any]
     undefined_when_flat: bool = False
+
+    def __post_init__(self) -> None:
+        steps = [step.name for step in fields(Recipe)]
+        if unknown := self.changes.keys() - {*steps}:
+            raise ValueError(
+                f"the mistake {self.name!r} changes {', '.join(unknown)}, "
+                f"and the steps are {', '.join(steps)}"
+            )
 
     @property
     def recipe(self) -> Recipe:
