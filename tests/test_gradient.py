@@ -197,6 +197,14 @@ def test_forward_mode_through_the_closed_form_backward_is_refused_by_torch():
         torch.func.jvp(lambda a: gradient.ssim(a, y, data_range=1.0, window=Window(3)), (x,), (x,))
 
 
+@pytest.mark.parametrize("upstream", [None, 2.0])
+def test_the_upstream_weight_is_made_on_the_device_of_the_images(upstream):
+    x = torch.empty(2, 12, 13, device="meta")
+    by_x = gradient.ssim_gradient(x, x, data_range=1.0, upstream=upstream)
+    assert by_x.device.type == "meta"
+    assert by_x.shape == x.shape
+
+
 def test_what_it_cannot_use_is_refused():
     x, y = random_pair(12, 12)
     with pytest.raises(ValueError, match='wrt must be "x" or "y", not \'both\''):

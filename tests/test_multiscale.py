@@ -150,6 +150,13 @@ def test_the_stable_form_is_the_definition_in_float64(odd, joint_channels, paddi
     torch.testing.assert_close(stable, by_definition, rtol=1e-12, atol=1e-14)
 
 
+def test_the_score_is_one_minus_the_dissimilarity_of_the_same_arguments():
+    x, y = small_pair(2)
+    how = {"data_range": 2.0, "k": (0.02, 0.5), "reduction": "none", **small(odd="drop")}
+    assert torch.equal(ms_ssim(x, y, **how), 1 - ms_dissimilarity(x, y, **how))
+    assert not torch.allclose(ms_ssim(x, y, **how), ms_ssim(x, y, data_range=2.0, **SMALL))
+
+
 def test_one_scale_of_weight_one_is_ssim():
     x, y = small_pair(2, 3, dtype=torch.float64)
     for rule in ("continued", "none"):
@@ -276,6 +283,31 @@ def test_each_rule_in_the_stable_form_is_that_rule_of_the_definition(rule):
         stable = ms_ssim(x, other, data_range=1.0, **small(normalize=rule))
         exact = reference_ms_ssim(x, other, data_range=1.0, **small(normalize=rule))
         torch.testing.assert_close(stable, exact, rtol=1e-12, atol=1e-12, equal_nan=True)
+
+
+def test_the_published_conventions_do_to_a_negative_what_their_codes_do():
+    x = photograph(192)[:, :1]
+    y = 1 - x
+    assert ms_ssim(x, y, data_range=1.0, scales=PYTORCH_MSSSIM) == 0
+    assert ms_ssim(x, y, data_range=1.0, scales=TORCHMETRICS) == 0
+    assert ms_ssim(x, y, data_range=1.0, scales=WANG2003).isnan()
+    assert reference_ms_ssim(x, y, data_range=1.0).isnan()
+
+
+def test_a_shifted_score_is_the_product_of_powers_of_its_halfway_to_one():
+    shifted = NORMALIZATIONS["simple"](torch.tensor([-0.5, 0.5]), (1.0, 2.0))
+    assert shifted.item() == pytest.approx(0.25 * 0.75**2)
+
+
+def test_scores_of_exactly_zero_have_a_finite_slope_in_the_stable_form():
+    # Without the constant of contrast a flat image has a covariance, and a score, of zero.
+    x, y = small_pair(2)
+    flat = torch.full_like(y, 0.5)
+    how = {"data_range": 1.0, "k": (0.01, 0.0), **SMALL}
+    value, slope = gradient(lambda y: ms_dissimilarity(x, y, **how), flat)
+    assert value == 1
+    assert slope.isfinite().all()
+    assert slope.any()
 
 
 def scores_and_weights(*first):
@@ -491,7 +523,7 @@ def test_data_range_has_no_default(fn):
 
 @pytest.mark.parametrize("sigmas", [(), 3.0, (1.0, 0.0)])
 def test_scale_space_refuses_impossible_sigmas(sigmas):
-    with pytest.raises((TypeError, ValueError), match="sigmas"):
+    with pytest.raises((TypeError, ValueError), match=r"sigmas(\[1\])? must"):
         scale_space_dissimilarity(
             torch.rand(40, 40), torch.rand(40, 40), data_range=1, sigmas=sigmas
         )
@@ -518,6 +550,12 @@ def test_half_precision_is_computed_in_float32(fn, dtype):
     x, y = small_pair(2, dtype=dtype)
     assert fn(x, y).dtype == torch.float32
     assert torch.equal(fn(x, y), fn(x.float(), y.float()))
+
+
+@both_functions
+def test_the_weights_go_to_the_device_of_the_images(fn):
+    x = torch.empty(2, 14, 13, device="meta")
+    assert fn(x, x).device.type == "meta"
 
 
 @both_functions

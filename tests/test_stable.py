@@ -13,7 +13,8 @@ from oracle import (
     value_and_gradients,
 )
 
-from ssimlab import Window, dissimilarity, reference, ssim
+from ssimlab import Window, dissimilarity, reference, ssim, stable
+from ssimlab.formula import constants
 
 MAP_ERROR, GRADIENT_ERROR = 1e-6, 1e-5
 OFFSETS = (0, 1, 1e2, 1e4, 1e6)
@@ -257,6 +258,15 @@ def test_gradcheck_and_gradgradcheck(window, other):
     assert torch.autograd.gradgradcheck(loss, inputs, fast_mode=True)
 
 
+def test_each_factor_belongs_to_its_distance_from_one():
+    x, y = random_pair(13, 14, noise=0.5)
+    stack, data_range = stable.difference_stack(x, y + 0.3, 1.0)
+    f = stable.factors((stack,), Window(), constants(data_range))
+    assert torch.allclose(f.a, 1 - f.luminance, atol=1e-14)
+    assert torch.allclose(f.b, 1 - f.contrast_structure, atol=1e-14)
+    assert not torch.allclose(f.a, f.b, atol=0.01)
+
+
 def test_the_gradient_never_exceeds_its_bound():
     # |∂S|₁ of one window is at most 1.05 / √C2 from contrast and 1 / √C1 from luminance.
     for seed, contrast in enumerate((1e-3, 1e-2, 3e-2, 0.1, 1)):
@@ -271,6 +281,14 @@ def test_a_data_range_that_the_dtype_cannot_hold_is_refused(data_range):
     with pytest.raises(ValueError, match=r"data_range .* outside the range of torch.float32"):
         ssim(x, y, data_range=data_range)
     assert ssim(x.double(), y.double(), data_range=data_range).isfinite()
+
+
+@pytest.mark.parametrize("data_range", [torch.finfo().tiny, torch.finfo().max])
+def test_the_smallest_and_the_largest_data_range_of_the_dtype_can_be_used(data_range):
+    x, y = random_pair(12, 12, dtype=torch.float32)
+    expected = dissimilarity(x / 2, y / 2, data_range=1.0)
+    found = dissimilarity(x / 2 * data_range, y / 2 * data_range, data_range=data_range)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_a_constant_of_zero_leaves_a_quotient_of_zeros_where_an_image_is_flat():
