@@ -20,12 +20,14 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 
 INSTALL_CELL = """\
-# Where ssimlab is missing, as on Colab, this installs it; SSIMLAB_SOURCE names another source.
+# Where ssimlab is missing, as on Colab, this installs it;
+# SSIMLAB_SOURCE names another source.
 import importlib.util
 import os
 
 if importlib.util.find_spec("ssimlab") is None:
-    source = os.environ.get("SSIMLAB_SOURCE", "git+{url}")
+    repository = "git+{url}"
+    source = os.environ.get("SSIMLAB_SOURCE", repository)
     %pip install "ssimlab[lab,peers] @ {{source}}"
     importlib.invalidate_caches()"""
 
