@@ -1,6 +1,17 @@
 """SSIM as a thing to differentiate: accurate values, proved gradients, explained failures."""
 
-from . import attempts, formula, gradient, jacobian, losses, multiscale, naive, reference, stable
+from . import (
+    attempts,
+    formula,
+    gradient,
+    jacobian,
+    kernels,
+    losses,
+    multiscale,
+    naive,
+    reference,
+    stable,
+)
 from .losses import MixedLoss, SSIMLoss, ssim_loss
 from .multiscale import Scales, ms_dissimilarity, ms_ssim
 from .stable import dissimilarity, ssim
@@ -19,6 +30,7 @@ __all__ = [
     "formula",
     "gradient",
     "jacobian",
+    "kernels",
     "losses",
     "ms_dissimilarity",
     "ms_ssim",

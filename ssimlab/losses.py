@@ -29,8 +29,10 @@ from ._inputs import (
     check_window,
     shown,
 )
+from .formula import PUBLISHED_K
+from .kernels import BACKENDS
 from .multiscale import PUBLISHED_SIGMAS, scale_space_dissimilarity
-from .stable import dissimilarity, ssim
+from .stable import dissimilarity, plane_means
 from .window import Window
 
 KORNIA_EPS = 1e-12
@@ -46,6 +48,8 @@ def ssim_loss(
     eps: float = KORNIA_EPS,
     reduction: str = "mean",
     padding: str = "same",
+    *,
+    backend: str = "auto",
 ) -> Tensor:
     """Structural dissimilarity, DSSIM = (1 - SSIM) / 2, with kornia's signature and meaning.
 
@@ -64,6 +68,7 @@ def ssim_loss(
         reduction: "mean" over everything, "sum", or "none" for the map.
         padding: "same" mirrors the images about their border pixels and keeps (H, W); "valid"
             keeps the windows that lie inside the image.
+        backend: as :func:`ssimlab.dissimilarity`.
 
     Returns:
         A scalar, or the map, (…, H', W'): float64 for float64 images, float32 for all others.
@@ -76,10 +81,18 @@ def ssim_loss(
     """
     max_val, window = _check_kornia_arguments(window_size, max_val, eps, reduction, padding)
     check_pair(img1, img2, names=("img1", "img2"))
-    values = dissimilarity(img1, img2, data_range=max_val, window=window, reduction="none") / 2
-    if reduction == "none":
-        return values
-    return values.sum() if reduction == "sum" else values.mean()
+    values = dissimilarity(
+        img1,
+        img2,
+        data_range=max_val,
+        window=window,
+        reduction="none" if reduction == "none" else "mean",
+        backend=backend,
+    )
+    if reduction == "sum":
+        rows, columns = window.output_size(img1.shape[-2:])
+        values = values * (img1.shape[:-2].numel() * rows * columns)
+    return values / 2
 
 
 class SSIMLoss(nn.Module):
@@ -96,13 +109,17 @@ class SSIMLoss(nn.Module):
         eps: float = KORNIA_EPS,
         reduction: str = "mean",
         padding: str = "same",
+        *,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
+        check_choice("backend", backend, BACKENDS)
         _check_kornia_arguments(window_size, max_val, eps, reduction, padding)
         self.window_size = window_size
         self.max_val = max_val
         self.reduction = reduction
         self.padding = padding
+        self.backend = backend
 
     def forward(self, img1: Tensor, img2: Tensor) -> Tensor:
         """The loss of two images, (…, H, W)."""
@@ -113,6 +130,7 @@ class SSIMLoss(nn.Module):
             self.max_val,
             reduction=self.reduction,
             padding=self.padding,
+            backend=self.backend,
         )
 
     def extra_repr(self) -> str:
@@ -251,6 +269,8 @@ def splatting_ssim(
     window_size: int = 11,
     size_average: bool = True,
     max_val: float = 1.0,
+    *,
+    backend: str = "auto",
 ) -> Tensor:
     """SSIM with the signature and the zero padding of Gaussian-splatting code.
 
@@ -262,6 +282,7 @@ def splatting_ssim(
         window_size: side of the Gaussian window of sigma 1.5 in pixels, odd.
         size_average: True for one scalar, False for one value for each image.
         max_val: L, the span of possible pixel values; the original knows 1 only.
+        backend: as :func:`ssimlab.dissimilarity`.
 
     Returns:
         A scalar, or values of shape (N,): float64 for float64 images, float32 for all others.
@@ -276,8 +297,10 @@ def splatting_ssim(
         )
     max_val = check_number("max_val", max_val, positive=True, advice="1.0 for images in [0, 1]")
     window = Window(window_size, padding="zero")
-    values = ssim(img1, img2, data_range=max_val, window=window, reduction="none")
-    return values.mean() if size_average else values.mean((-3, -2, -1))
+    check_choice("backend", backend, BACKENDS)
+    window.check_fits(img1.shape[-2:])
+    values = 1 - plane_means(img1, img2, max_val, window, PUBLISHED_K, backend)
+    return values.mean() if size_average else values.mean(-1)
 
 
 def l1_loss(network_output: Tensor, gt: Tensor) -> Tensor:

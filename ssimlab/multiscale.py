@@ -16,11 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import kernels
 from ._inputs import (
     apply_reduction,
     check_arguments,
@@ -34,8 +36,8 @@ from ._inputs import (
     check_window,
     needs_data_range,
 )
-from .formula import PUBLISHED_K, constants, moments, quotients, similarity
-from .stable import difference_stack, factors
+from .formula import PUBLISHED_K, Constants, constants, moments, quotients, similarity
+from .stable import difference_stack, factors, prepare
 from .window import Window
 
 PUBLISHED_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -203,6 +205,7 @@ def ms_dissimilarity(
     k: tuple[float, float] = PUBLISHED_K,
     scales: Scales = Scales(),
     reduction: str = "mean",
+    backend: str = "auto",
 ) -> Tensor:
     """1 - MS-SSIM, accurate in float32 for any offset, contrast and pair: the loss.
 
@@ -217,6 +220,7 @@ def ms_dissimilarity(
         scales: the weights and the conventions.
         reduction: "mean" over all scores, or "none" for one score for each plane (or, with
             ``joint_channels``, for each image).
+        backend: as :func:`ssimlab.dissimilarity`.
 
     Returns:
         A scalar, or scores of shape (…): float64 for float64 images, float32 for all others.
@@ -228,18 +232,13 @@ def ms_dissimilarity(
     Source: Wang, Simoncelli and Bovik (2003).
     """
     data_range, k = _check_arguments(x, y, data_range, window, k, scales, reduction)
-    stack, data_range = difference_stack(x, y, data_range)
-    c = constants(data_range, k, stack.dtype)
-    *finer, coarsest = scales.windows(window)
-    parts: tuple[Tensor, ...] = (stack,)
-    means: list[Tensor] = []
-    for each in finer:
-        f = factors(parts, each, c)
-        means.append(_mean_pair(f.alike, f.b, f.contrast_structure, scales.joint_channels))
-        parts = halve(parts, scales.odd)
-    f = factors(parts, coarsest, c)
-    unlike, like = f.a + f.b - f.a * f.b, f.luminance * f.contrast_structure
-    means.append(_mean_pair(f.alike, unlike, like, scales.joint_channels))
+    check_choice("backend", backend, kernels.BACKENDS)
+    x, y, settings = prepare(x, y, data_range, window, k)
+    backend = kernels.choose(backend, x, y, settings)
+    if backend == "traced":
+        means = _traced_means(x, y, settings, window, scales)
+    else:
+        means = _kernel_means(x, y, settings, window, scales, backend)
     unlike, like = torch.stack(means, dim=1)
     if scales.normalize == "continued":
         return apply_reduction(_continued_complement(unlike, like, scales.weights), reduction)
@@ -257,6 +256,7 @@ def ms_ssim(
     k: tuple[float, float] = PUBLISHED_K,
     scales: Scales = Scales(),
     reduction: str = "mean",
+    backend: str = "auto",
 ) -> Tensor:
     """Multi-scale structural similarity, 1 - :func:`ms_dissimilarity`.
 
@@ -264,7 +264,14 @@ def ms_ssim(
     loss use that function: it keeps its relative accuracy where the images are nearly equal.
     """
     unlike = ms_dissimilarity(
-        x, y, data_range=data_range, window=window, k=k, scales=scales, reduction=reduction
+        x,
+        y,
+        data_range=data_range,
+        window=window,
+        k=k,
+        scales=scales,
+        reduction=reduction,
+        backend=backend,
     )
     return 1 - unlike
 
@@ -335,8 +342,8 @@ def scale_space_dissimilarity(
     """
     windows = [Window(size, sigma, padding) for sigma in check_positive_numbers("sigmas", sigmas)]
     data_range, k = check_arguments(x, y, data_range, windows[0], k, reduction)
-    stack, data_range = difference_stack(x, y, data_range)
-    c = constants(data_range, k, stack.dtype)
+    x, y, settings = prepare(x, y, data_range, windows[0], k)
+    stack, c = difference_stack(x, y, settings.scale), Constants(settings.c1, settings.c2)
     unlike, like = stack.new_zeros(()), stack.new_ones(())
     *finer, coarsest = (factors((stack,), window, c) for window in windows)
     for f in (*finer, coarsest):
@@ -345,6 +352,77 @@ def scale_space_dissimilarity(
     f = coarsest
     unlike = torch.where(f.alike, unlike + f.a - unlike * f.a, 1 - like * f.luminance)
     return apply_reduction(unlike, reduction)
+
+
+def _kernel_means(
+    x: Tensor,
+    y: Tensor,
+    settings: kernels.Settings,
+    window: Window,
+    scales: Scales,
+    backend: str,
+) -> list[Tensor]:
+    """What each scale gives, (2, …): the means of 1 - s and of s.
+
+    From the second scale on in float64: a mean of four float32 pixels is exact there, and the
+    four quarters that are left cost less than the first scale.
+    """
+    dtype = x.dtype
+    means: list[Tensor] = []
+    windows = scales.windows(window)
+    for scale, each in enumerate(windows):
+        last = scale == len(windows) - 1
+        of_scale = settings._replace(taps=each.taps, padding=each.padding, luminance=last)
+        pair = torch.stack(kernels.means(x, y, of_scale, backend)).to(dtype)
+        means.append(pair.mean(-1) if scales.joint_channels else pair)
+        if not last:
+            x, y = (_halve_exactly(_make_even(image, scales.odd)) for image in (x, y))
+    return means
+
+
+def _traced_means(
+    x: Tensor, y: Tensor, settings: kernels.Settings, window: Window, scales: Scales
+) -> list[Tensor]:
+    """The same with a derivative for each operation, as torch.func needs it."""
+    c = Constants(settings.c1, settings.c2)
+    *finer, coarsest = scales.windows(window)
+    parts: tuple[Tensor, ...] = (difference_stack(x, y, settings.scale),)
+    means: list[Tensor] = []
+    for each in finer:
+        f = factors(parts, each, c)
+        means.append(_mean_pair(f.alike, f.b, f.contrast_structure, scales.joint_channels))
+        parts = halve(parts, scales.odd)
+    f = factors(parts, coarsest, c)
+    unlike, like = f.a + f.b - f.a * f.b, f.luminance * f.contrast_structure
+    means.append(_mean_pair(f.alike, unlike, like, scales.joint_channels))
+    return means
+
+
+class _Halve(torch.autograd.Function):
+    """Means of 2 x 2 blocks in float64; backward keeps nothing."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        blocks = (x[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
+        total = next(blocks).double()
+        for block in blocks:
+            total = total + block
+        return total / 4
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.dtype = inputs[0].dtype
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        quarter = (grad_outputs[0] / 4).to(ctx.dtype)
+        *planes, height, width = quarter.shape
+        spread = quarter[..., :, None, :, None].expand(*planes, height, 2, width, 2)
+        return spread.reshape(*planes, 2 * height, 2 * width)
+
+
+def _halve_exactly(x: Tensor) -> Tensor:
+    return cast(Tensor, _Halve.apply(x))  # pyright: ignore[reportUnknownMemberType]
 
 
 def _continued_complement(unlike: Tensor, like: Tensor, weights: Sequence[float]) -> Tensor:

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._inputs import apply_reduction, check_arguments, needs_data_range
+from . import kernels
+from ._inputs import check_arguments, check_choice, needs_data_range
 from .formula import PUBLISHED_K, Constants, constants
 from .window import Window
 
@@ -34,6 +35,7 @@ def dissimilarity(
     window: Window = Window(),
     k: tuple[float, float] = PUBLISHED_K,
     reduction: str = "mean",
+    backend: str = "auto",
 ) -> Tensor:
     """1 - SSIM, never formed by subtracting from 1.
 
@@ -47,19 +49,27 @@ def dissimilarity(
         k: (k1, k2), dimensionless. A k of zero removes its constant, and windows on which both
             images are flat (k2) or black (k1) are then 0/0 and NaN, as they are in mathematics.
         reduction: "mean" over everything, or "none" for the map.
+        backend: "auto" for the fastest form that fits, "eager" for torch's own operations, "cpu"
+            or "triton" for a kernel by name; :func:`ssimlab.kernels.describe` says what fits.
 
     Returns:
         A scalar, or the map, (…, H', W'): float64 for float64 images, float32 for all others.
 
     Raises:
         TypeError, ValueError: an argument is missing or cannot be used.
+        RuntimeError: the backend that is named cannot be used for these images.
 
     Source: this project; the means and variances follow Chan, Golub and LeVeque (1983).
     """
     data_range, k = check_arguments(x, y, data_range, window, k, reduction)
-    stack, data_range = difference_stack(x, y, data_range)
-    c = constants(data_range, k, stack.dtype)
-    return apply_reduction(dissimilarity_map((stack,), window, c), reduction)
+    check_choice("backend", backend, kernels.BACKENDS)
+    if reduction == "mean":
+        return plane_means(x, y, data_range, window, k, backend).mean()
+    x, y, settings = prepare(x, y, data_range, window, k)
+    backend = kernels.choose(backend, x, y, settings)
+    if backend == "traced":
+        return traced_map(x, y, window, settings)
+    return kernels.unlike_map(x, y, settings, backend)
 
 
 @needs_data_range
@@ -71,25 +81,67 @@ def ssim(
     window: Window = Window(),
     k: tuple[float, float] = PUBLISHED_K,
     reduction: str = "mean",
+    backend: str = "auto",
 ) -> Tensor:
     """Structural similarity, 1 - :func:`dissimilarity`.
 
     Arguments, returns and errors as :func:`dissimilarity`. As a loss use that function: it keeps
     its relative accuracy where the two images are nearly equal.
     """
-    return 1 - dissimilarity(x, y, data_range=data_range, window=window, k=k, reduction=reduction)
+    unlike = dissimilarity(
+        x, y, data_range=data_range, window=window, k=k, reduction=reduction, backend=backend
+    )
+    return 1 - unlike
 
 
-def difference_stack(x: Tensor, y: Tensor, data_range: float) -> tuple[Tensor, float]:
-    """The stack (x, y, x - y), (3, …, H, W), in units in which the data range is near one.
+def plane_means(
+    x: Tensor,
+    y: Tensor,
+    data_range: float,
+    window: Window,
+    k: tuple[float, float],
+    backend: str,
+) -> Tensor:
+    """The mean of 1 - SSIM over the map of each plane, (…). The images have been checked."""
+    x, y, settings = prepare(x, y, data_range, window, k)
+    backend = kernels.choose(backend, x, y, settings)
+    if backend == "traced":
+        return traced_map(x, y, window, settings).mean((-2, -1))
+    return kernels.means(x, y, settings, backend)[0]
 
-    Returns the stack, float64 for float64 images and float32 for all others, and the data range
-    in its units.
+
+def prepare(
+    x: Tensor, y: Tensor, data_range: float, window: Window, k: tuple[float, float]
+) -> tuple[Tensor, Tensor, kernels.Settings]:
+    """The images in a dtype to compute in, and all else as the kernels take it.
+
+    The dtype is float64 for float64 images and float32 for all others. The scale brings the data
+    range near one, so that squares stay in range; it is a power of two, so that it is exact.
     """
     if x.dtype not in (torch.float32, torch.float64):
         x, y = x.float(), y.float()
-    x, y, data_range = _rescale(x, y, data_range)
-    return torch.stack((x, y, x - y)), data_range
+    limits = torch.finfo(x.dtype)
+    if not limits.tiny <= data_range <= limits.max:
+        raise ValueError(
+            f"data_range {data_range!r} is outside the range of {x.dtype}, "
+            f"{limits.tiny:.1e} to {limits.max:.1e}: rescale the images"
+        )
+    scale = math.ldexp(1.0, 1 - math.frexp(data_range)[1])
+    c1, c2 = constants(data_range * scale, k, x.dtype)
+    return x, y, kernels.Settings(window.taps, window.padding, c1, c2, scale)
+
+
+def traced_map(x: Tensor, y: Tensor, window: Window, settings: kernels.Settings) -> Tensor:
+    """The map of 1 - SSIM with a derivative for each operation, as torch.func needs it."""
+    stack = difference_stack(x, y, settings.scale)
+    return dissimilarity_map((stack,), window, Constants(settings.c1, settings.c2))
+
+
+def difference_stack(x: Tensor, y: Tensor, scale: float) -> Tensor:
+    """The stack (x, y, x - y), (3, …, H, W), of the scaled images."""
+    if scale != 1:
+        x, y = x * scale, y * scale
+    return torch.stack((x, y, x - y))
 
 
 class Factors(NamedTuple):
@@ -187,21 +239,3 @@ def _pass(
             for total, inner in zip((variances, covariance), within, strict=True):
                 total.add_(inner.narrow(dim, tap, count), alpha=weight)
     return shift, variances, covariance
-
-
-def _rescale(x: Tensor, y: Tensor, data_range: float) -> tuple[Tensor, Tensor, float]:
-    """Divide by the power of two next to the data range, so that squares stay in range.
-
-    A power of two because dividing by it is exact.
-    """
-    limits = torch.finfo(x.dtype)
-    if not limits.tiny <= data_range <= limits.max:
-        raise ValueError(
-            f"data_range {data_range!r} is outside the range of {x.dtype}, "
-            f"{limits.tiny:.1e} to {limits.max:.1e}: rescale the images"
-        )
-    exponent = math.frexp(data_range)[1] - 1
-    if exponent == 0:
-        return x, y, data_range
-    factor = math.ldexp(1.0, -exponent)
-    return x * factor, y * factor, data_range * factor

@@ -273,8 +273,8 @@ def test_an_offset_changes_no_bit_of_contrast_and_structure(window, offsets, see
     window = Window(window.size, window.sigma)
 
     def contrast_structure(x, y):
-        stack, data_range = stable.difference_stack(x, y, 1.0)
-        return stable.factors((stack,), window, constants(data_range)).contrast_structure
+        stack = stable.difference_stack(x, y, 1.0)
+        return stable.factors((stack,), window, constants(1.0)).contrast_structure
 
     moved = contrast_structure(x + offsets[0], y + offsets[1])
     assert torch.equal(moved, contrast_structure(x, y))

@@ -1,0 +1,97 @@
+"""Which kernel a pair of images gets."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from .settings import Settings
+
+BACKENDS = ("auto", "eager", "cpu", "triton")
+LARGEST_WINDOW = 33
+
+
+def choose(backend: str, x: Tensor, y: Tensor, settings: Settings) -> str:
+    """The backend that is to work on a pair: "traced", "eager", "cpu" or "triton".
+
+    "traced" is the eager form without a backward pass of its own, for the transforms that
+    differentiate or batch every operation: ``torch.func`` and forward mode.
+
+    Raises:
+        RuntimeError: a kernel is asked for by name and cannot be used; the message says why.
+    """
+    if backend == "auto":
+        if reason_against_kernels(x, y):
+            return "traced"
+        for name in ("cpu", "triton"):
+            if reason_against(name, x, y, settings) is None:
+                return name
+        return "eager"
+    if backend == "eager":
+        return "traced" if reason_against_kernels(x, y) else "eager"
+    if reason := reason_against(backend, x, y, settings):
+        raise RuntimeError(
+            f'backend="{backend}" cannot be used here: {reason}; backend="auto" takes what can'
+        )
+    return backend
+
+
+def reason_against(backend: str, x: Tensor, y: Tensor, settings: Settings) -> str | None:
+    """Why a kernel cannot be used for a pair, or None."""
+    if reason := reason_against_kernels(x, y):
+        return reason
+    if len(settings.taps) > LARGEST_WINDOW:
+        return f"the window has {len(settings.taps)} taps, and the kernels take up to 33"
+    if backend == "triton":
+        from . import triton
+
+        return triton.reason_against(x, y, settings)
+    if x.device.type != "cpu":
+        return f"the images are on {x.device}, and this kernel is for the CPU"
+    if importlib.util.find_spec("numba") is None:
+        return 'Numba is not installed: pip install "ssimlab[kernels]"'
+    return None
+
+
+def reason_against_kernels(x: Tensor, y: Tensor) -> str | None:
+    """Why no kernel can see these tensors' memory, or None."""
+    for image in (x, y):
+        if torch._C._functorch.is_functorch_wrapped_tensor(image):  # pyright: ignore
+            return "torch.func transforms every operation, and a kernel is one operation"
+        if forward_ad._current_level >= 0 and forward_ad.unpack_dual(image).tangent is not None:  # pyright: ignore
+            return "forward mode needs the derivative of every operation"
+    return None
+
+
+def describe(x: Tensor, y: Tensor, *, taps: int = 11) -> str:
+    """What is used for a pair of images, and why not the others, a line for each backend.
+
+    Args:
+        x, y: the images.
+        taps: the size of the window.
+
+    Returns:
+        Lines to print; the one that ``backend="auto"`` takes is marked.
+    """
+    settings = Settings((1 / taps,) * taps, "valid", 1.0, 1.0)
+    if x.dtype not in (torch.float32, torch.float64):
+        x, y = x.float(), y.float()
+    chosen = choose("auto", x, y, settings)
+    threads = f"{torch.get_num_threads()} threads" if x.device.type == "cpu" else str(x.device)
+    notes = {
+        "cpu": f"fused loops compiled by Numba, {threads}",
+        "triton": f"fused kernels compiled by Triton, {x.device}",
+        "eager": f"torch operations, with a backward pass in closed form, {threads}",
+        "traced": "torch operations, each differentiated by torch",
+    }
+    lines: list[str] = []
+    for name in ("cpu", "triton", "eager", "traced"):
+        reason = reason_against(name, x, y, settings) if name in ("cpu", "triton") else None
+        if name == "traced" and chosen != "traced":
+            continue
+        mark = "->" if name == chosen else "  "
+        lines.append(f"{mark} {name:<7} {'not used: ' + reason if reason else notes[name]}")
+    return "\n".join(lines)

@@ -1,0 +1,191 @@
+"""The kernels as operators of torch, with shapes for the compiler and derivatives for autograd.
+
+`torch.compile` takes an operator whole. The derivative of each is another operator; where that has
+to be differentiated again (``create_graph=True``) the eager form takes its place.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import eager
+from .settings import Settings
+
+
+def _kernels(backend: str) -> ModuleType:
+    if backend == "triton":
+        from . import triton
+
+        return triton
+    from . import threads
+
+    return threads
+
+
+@torch.library.custom_op("ssimlab::means", mutates_args=())
+def _means(
+    x: Tensor,
+    y: Tensor,
+    backend: str,
+    taps: list[float],
+    padding: str,
+    c1: float,
+    c2: float,
+    scale: float,
+    luminance: bool,
+    gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    settings = Settings(tuple(taps), padding, c1, c2, scale, luminance)
+    return _kernels(backend).means(x, y, settings, gradient)
+
+
+@_means.register_fake
+def _(
+    x: Tensor,
+    y: Tensor,
+    backend: str,
+    taps: list[float],
+    padding: str,
+    c1: float,
+    c2: float,
+    scale: float,
+    luminance: bool,
+    gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    of_planes = x.new_empty(x.shape[:-2])
+    by_x = x.new_empty(x.shape if gradient else (0,))
+    return of_planes, torch.empty_like(of_planes), by_x
+
+
+@torch.library.custom_op("ssimlab::unlike_map", mutates_args=())
+def _unlike_map(
+    x: Tensor,
+    y: Tensor,
+    backend: str,
+    taps: list[float],
+    padding: str,
+    c1: float,
+    c2: float,
+    scale: float,
+    luminance: bool,
+) -> Tensor:
+    settings = Settings(tuple(taps), padding, c1, c2, scale, luminance)
+    return _kernels(backend).unlike_map(x, y, settings)
+
+
+@_unlike_map.register_fake
+def _(
+    x: Tensor,
+    y: Tensor,
+    backend: str,
+    taps: list[float],
+    padding: str,
+    c1: float,
+    c2: float,
+    scale: float,
+    luminance: bool,
+) -> Tensor:
+    settings = Settings(tuple(taps), padding, c1, c2, scale, luminance)
+    return x.new_empty((*x.shape[:-2], *settings.map_size(*x.shape[-2:])))
+
+
+@torch.library.custom_op("ssimlab::gradient", mutates_args=())
+def _gradient(
+    x: Tensor,
+    y: Tensor,
+    weights: Tensor,
+    backend: str,
+    taps: list[float],
+    padding: str,
+    c1: float,
+    c2: float,
+    scale: float,
+    luminance: bool,
+) -> Tensor:
+    settings = Settings(tuple(taps), padding, c1, c2, scale, luminance)
+    return _kernels(backend).gradient(x, y, weights, settings)
+
+
+@_gradient.register_fake
+def _(
+    x: Tensor,
+    y: Tensor,
+    weights: Tensor,
+    backend: str,
+    taps: list[float],
+    padding: str,
+    c1: float,
+    c2: float,
+    scale: float,
+    luminance: bool,
+) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _gradients(
+    ctx: Any, x: Tensor, y: Tensor, weights: Tensor, by_x: Tensor | None = None
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients that are asked for, of Σ weights · map."""
+    needs_x, needs_y = ctx.needs_input_grad[:2]
+    if torch.is_grad_enabled():
+        settings = Settings(tuple(ctx.settings[1]), *ctx.settings[2:])
+        gradients = eager.gradients(x, y, weights, settings, (needs_x, needs_y))
+        return gradients[0], gradients[1]
+    if needs_x and by_x is None:
+        by_x = _gradient(x, y, weights, *ctx.settings)
+    by_y = _gradient(y, x, weights, *ctx.settings) if needs_y else None
+    return by_x if needs_x else None, by_y
+
+
+def _save_for_means(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, y, *settings, ctx.has_gradient = inputs
+    ctx.settings = settings
+    ctx.save_for_backward(x, y, output[2])
+
+
+def _backward_of_means(ctx: Any, unlike: Tensor, like: Tensor, _: Tensor) -> tuple[Any, ...]:
+    x, y, by_x = ctx.saved_tensors
+    weight = (unlike - like)[..., None, None]
+    settings = Settings(tuple(ctx.settings[1]), *ctx.settings[2:])
+    height, width = settings.map_size(*x.shape[-2:])
+    weights = (weight / (height * width)).expand(*x.shape[:-2], height, width)
+    by_x = by_x * weight if ctx.has_gradient else None
+    return *_gradients(ctx, x, y, weights, by_x), *[None] * 8
+
+
+def _save_for_map(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, y, *ctx.settings = inputs
+    ctx.save_for_backward(x, y)
+
+
+def _backward_of_map(ctx: Any, weights: Tensor) -> tuple[Any, ...]:
+    x, y = ctx.saved_tensors
+    return *_gradients(ctx, x, y, weights), *[None] * 7
+
+
+_means.register_autograd(_backward_of_means, setup_context=_save_for_means)
+_unlike_map.register_autograd(_backward_of_map, setup_context=_save_for_map)
+
+
+def means(x: Tensor, y: Tensor, backend: str, settings: Settings) -> tuple[Tensor, Tensor]:
+    """Means of 1 - SSIM and of SSIM over the map of each plane, by a kernel."""
+    graded = torch.is_grad_enabled()
+    # SSIM is symmetric, and the gradient that comes with the means is that by the first image.
+    if graded and y.requires_grad and not x.requires_grad:
+        x, y = y, x
+    gradient = graded and x.requires_grad
+    unlike, like, _ = _means(x, y, backend, *_plain(settings), gradient)
+    return unlike, like
+
+
+def unlike_map(x: Tensor, y: Tensor, backend: str, settings: Settings) -> Tensor:
+    """The map of 1 - SSIM by a kernel."""
+    return _unlike_map(x, y, backend, *_plain(settings))
+
+
+def _plain(settings: Settings) -> tuple[Any, ...]:
+    return list(settings.taps), *settings[1:]

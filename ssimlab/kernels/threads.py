@@ -1,0 +1,191 @@
+"""The compiled sweep on torch tensors: planes where they lie, tiles dealt out to threads.
+
+The threads are Python's, as many as `torch.get_num_threads()` says, and the compiled code runs
+without Python's lock. The caller works with them, so that nothing waits for a thread that is busy
+elsewhere; a forked child makes threads of its own. Every tile has its own place for its sums,
+which are added up in one order: the result does not depend on who did what.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .settings import Settings
+
+COMPILE_NOTE = (
+    "ssimlab: compiling the CPU kernel for windows of {taps} taps in {dtype}, once: about ten "
+    "seconds (python -m ssimlab warm does it beforehand)"
+)
+
+
+def means(
+    x: Tensor, y: Tensor, settings: Settings, gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Means of 1 - SSIM and of SSIM over the map of each plane, and the gradient of the former.
+
+    Args:
+        x, y: images on the CPU, (…, H, W), float32 or float64, of any strides.
+        settings: the window, the constants, the units.
+        gradient: whether the gradient by x of each plane's mean is wanted.
+
+    Returns:
+        Two tensors of shape (…), and one of the shape of x, or an empty one.
+    """
+    height, width = settings.map_size(*x.shape[-2:])
+    by_x = torch.empty(x.shape if gradient else (0,), dtype=x.dtype)
+    sums = _sweep(x, y, settings, None, None, by_x, share=1 / (height * width))
+    unlike, like = (sums / (height * width)).to(x.dtype).unbind(-1)
+    return unlike.clone(), like.clone(), by_x
+
+
+def unlike_map(x: Tensor, y: Tensor, settings: Settings) -> Tensor:
+    """The map of 1 - SSIM, (…, H', W'). Arguments as :func:`means`."""
+    values = x.new_empty(*x.shape[:-2], *settings.map_size(*x.shape[-2:]))
+    _sweep(x, y, settings, None, values, x.new_empty(0))
+    return values
+
+
+def gradient(x: Tensor, y: Tensor, weights: Tensor, settings: Settings) -> Tensor:
+    """The gradient by x of Σ weights · map; weights are (…, H', W'), of any strides."""
+    by_x = torch.empty(x.shape, dtype=x.dtype)
+    _sweep(x, y, settings, weights, None, by_x)
+    return by_x
+
+
+def warm(taps: int = 11, dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float64)) -> None:
+    """Compile, or load from disk, the kernel for windows of so many taps."""
+    for dtype in dtypes:
+        image = torch.zeros(taps, taps, dtype=dtype)
+        means(image, image, Settings((1 / taps,) * taps, "valid", 1.0, 1.0), gradient=True)
+
+
+def _sweep(
+    x: Tensor,
+    y: Tensor,
+    settings: Settings,
+    weights: Tensor | None,
+    values: Tensor | None,
+    by_x: Tensor,
+    share: float = 1.0,
+) -> Tensor:
+    """Run the kernel over all tiles and return the sums of each plane, float64, (…, 2).
+
+    ``share`` is what the map's pixels weigh in the gradient where there are no ``weights``.
+    """
+    cpu = _compiled()
+    height, width = x.shape[-2:]
+    real: Any = np.float32 if x.dtype == torch.float32 else np.float64
+    none = np.empty((0, 0, 0), real)
+    planes = x.shape[:-2].numel()
+    grid = tuple(
+        _tiles(size, length, settings.radius)
+        for size, length in zip((height, width), cpu.TILE, strict=True)
+    )
+    count = planes * grid[0] * grid[1]
+    sums = np.zeros((count, 2))
+    taps = tuple(np.array(settings.taps, real))
+    arguments = (
+        _planes(cpu, x),
+        _planes(cpu, y),
+        cpu.Planes(none.ravel(), np.zeros(1, np.int64), 0, 0)
+        if weights is None
+        else _planes(cpu, weights),
+        taps,
+        (real(settings.c1), real(settings.c2)),
+        settings.luminance,
+        (real(settings.scale), real(settings.scale * share)),
+        (height, width),
+        settings.border,
+        settings.padding == "reflect",
+        grid,
+    )
+    results = (
+        sums,
+        none if values is None else values.reshape(planes, *values.shape[-2:]).numpy(),
+        by_x.reshape(planes, height, width).numpy() if by_x.numel() else none,
+    )
+    _deal(lambda first, end: cpu.sweep(*arguments, (first, end), *results), count)
+    of_planes = torch.from_numpy(sums).reshape(planes, -1, 2).sum(1)
+    return of_planes.reshape(*x.shape[:-2], 2)
+
+
+@functools.cache
+def _compiled() -> ModuleType:
+    """The module of the kernel. Numba takes a second to import, and may be missing."""
+    from numba.core import event
+
+    from . import cpu
+
+    class Announcement(event.Listener):
+        """One line when the compiler begins: what is loaded from disk is not announced."""
+
+        def on_start(self, event: Any) -> None:
+            if event.data["dispatcher"] is cpu.sweep:
+                taps = event.data["args"][3]
+                line = COMPILE_NOTE.format(taps=taps.count, dtype=taps.dtype)
+                print(line, file=sys.stderr, flush=True)
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    event.register("numba:compile", Announcement())
+    return cpu
+
+
+def _tiles(size: int, length: int, radius: int) -> int:
+    """Into how many tiles of about ``length`` to cut; each is longer than the border to fold."""
+    return max(1, min(-(-size // length), size // (radius + 1)))
+
+
+def _planes(cpu: ModuleType, image: Tensor) -> Any:
+    """An image as the kernel sees it; nothing is copied."""
+    image = image.detach().resolve_neg()
+    start = torch.zeros((), dtype=torch.int64)
+    for size, stride in zip(image.shape[:-2], image.stride()[:-2], strict=True):
+        start = start.unsqueeze(-1) + torch.arange(size) * stride
+    span = 1 + sum((n - 1) * s for n, s in zip(image.shape, image.stride(), strict=True))
+    data = image.as_strided((span,), (1,)).numpy()
+    return cpu.Planes(data, start.reshape(-1).numpy(), *image.stride()[-2:])
+
+
+def _deal(work: Callable[[int, int], object], count: int) -> None:
+    """Call work(first, end) for shares of range(count), in this thread and its helpers."""
+    threads = min(torch.get_num_threads(), count)
+    if threads == 1:
+        work(0, count)
+        return
+    shares = min(count, 2 * threads)
+    taken = itertools.count()
+
+    def work_through() -> None:
+        while (share := next(taken)) < shares:
+            work(count * share // shares, count * (share + 1) // shares)
+
+    helpers = [_helpers(threads - 1).submit(work_through) for _ in range(threads - 1)]
+    try:
+        work_through()
+    finally:
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
+
+
+@functools.cache
+def _helpers(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="ssimlab")
+
+
+# A fork copies the pool and none of its threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)
