@@ -9,8 +9,9 @@ is ever as large as an image. The functions of a tile, in the order in which the
 All loops over columns have the same, known length and every array of a tile a known shape, so
 that the compiler turns them into vector instructions; the loops over taps are unrolled, for which
 the number of taps is part of the type of the tuple that holds them. `contract` allows a product
-and a sum to be one instruction with one rounding. Nothing else of "fast math" is allowed: sums in
-another order would lose what the differences have saved.
+and a sum to be one instruction with one rounding; what is written of x is therefore written of y
+in the same words, so that exchanging the images changes no bit. Nothing else of "fast math" is
+allowed: sums in another order would lose what the differences have saved.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ step = njit(forceinline=True, **_options)
 
 
 class Planes(NamedTuple):
-    """Images where they lie in memory: pixel (i, j) of plane n is data[start[n] + i row + j column]."""
+    """Images where they lie: pixel (i, j) of plane n is data[start[n] + i * row + j * column]."""
 
     data: np.ndarray
     start: np.ndarray
@@ -87,17 +88,17 @@ def along_rows_pair(images, moments, w, taps, i, j0):
     v, m = images[:, i, j0 - r :], moments[:, i, j0:]
     for j in range(BLOCK):
         x, y = v[0, j + r], v[1, j + r]
-        sx = sy = sv = sc = w.dtype.type(0)
+        sx = sy = vx = vy = sc = w.dtype.type(0)
         for k in range(len(taps)):
             a, b = v[0, j + k] - x, v[1, j + k] - y
-            wa, wb = w[k] * a, w[k] * b
-            sx += wa
-            sy += wb
-            sv = sv + wa * a + wb * b
-            sc += wa * b
+            sx += w[k] * a
+            sy += w[k] * b
+            vx += w[k] * (a * a)
+            vy += w[k] * (b * b)
+            sc += w[k] * (a * b)
         m[0, j] = sx
         m[1, j] = sy
-        m[3, j] = sv - (sx * sx + sy * sy)
+        m[3, j] = (vx - sx * sx) + (vy - sy * sy)
         m[4, j] = sc - sx * sy
 
 
@@ -126,38 +127,40 @@ def down_columns_pair(images, moments, window, w, taps, i, j0):
     for j in range(BLOCK):
         x, y = v[0, r, j], v[1, r, j]
         p, q = x + m[0, r, j], y + m[1, r, j]
-        sx = sy = sv = sc = w.dtype.type(0)
+        sx = sy = vx = vy = sc = w.dtype.type(0)
         for k in range(len(taps)):
             a, b = (v[0, k, j] - p) + m[0, k, j], (v[1, k, j] - q) + m[1, k, j]
-            wa, wb = w[k] * a, w[k] * b
-            sx += wa
-            sy += wb
-            sv = sv + wa * a + wb * b + w[k] * m[3, k, j]
-            sc += wa * b
+            sx += w[k] * a
+            sy += w[k] * b
+            vx += w[k] * (a * a)
+            vy += w[k] * (b * b)
+            sc += w[k] * (a * b)
         window[0, j] = (p - x) + sx
         window[1, j] = (q - y) + sy
-        window[3, j] = sv - (sx * sx + sy * sy)
+        window[3, j] = (vx - sx * sx) + (vy - sy * sy)
         window[4, j] = sc - sx * sy
 
 
 @step
 def down_columns_difference(images, moments, window, w, taps, i, j0):
-    """The same of d; and the rows' covariances, for which the loop above has no room."""
+    """The same of d; and what the rows' own variances add to all, for lack of room above."""
     r = len(taps) // 2
     v, m = images[:, i:, j0:], moments[:, i:, j0:]
     for j in range(BLOCK):
         d = v[2, r, j]
         p = d + m[2, r, j]
-        sd = sv = sc = w.dtype.type(0)
+        sd = vd = inner_v = inner_c = inner_d = w.dtype.type(0)
         for k in range(len(taps)):
             a = (v[2, k, j] - p) + m[2, k, j]
-            wa = w[k] * a
-            sd += wa
-            sv = sv + wa * a + w[k] * m[5, k, j]
-            sc += w[k] * m[4, k, j]
+            sd += w[k] * a
+            vd += w[k] * (a * a)
+            inner_v += w[k] * m[3, k, j]
+            inner_c += w[k] * m[4, k, j]
+            inner_d += w[k] * m[5, k, j]
         window[2, j] = (p - d) + sd
-        window[5, j] = sv - sd * sd
-        window[6, j] = sc
+        window[3, j] += inner_v
+        window[4, j] += inner_c
+        window[5, j] = (vd - sd * sd) + inner_d
 
 
 @step
@@ -166,17 +169,17 @@ def combine(images, moments, window, result, taps, c1, c2, luminance, i, j0):
     r = len(taps) // 2
     v, m, factor = images[:, i + r, j0:], window, moments[:, i, j0:]
     real = images.dtype.type
-    zero, one, two, fifth = real(0), real(1), real(2), real(0.2)
+    zero, one, two, fifth, half = real(0), real(1), real(2), real(0.2), real(0.5) * c1
     for j in range(BLOCK):
         mu_x, mu_y, mu_d = v[0, j] + m[0, j], v[1, j] + m[1, j], v[2, j] + m[2, j]
-        over_means = one / (mu_x * mu_x + mu_y * mu_y + c1)
+        over_means = one / ((mu_x * mu_x + half) + (mu_y * mu_y + half))
         over_variances = one / (m[3, j] + c2)
         a = mu_d * mu_d * over_means
         l = (two * mu_x * mu_y + c1) * over_means
         if not luminance:
             a, l, over_means = zero, one, zero
         b = m[5, j] * over_variances
-        cs = (two * (m[4, j] + m[6, j]) + c2) * over_variances
+        cs = (two * m[4, j] + c2) * over_variances
         alike = (a < fifth) & (b < fifth)
         result[0, j] = a + b - a * b if alike else one - l * cs
         result[1, j] = one - (a + b - a * b) if alike else l * cs
@@ -305,7 +308,7 @@ def sweep(
     moments = np.empty((6, TILE[0] + 6 * r, TILE[1] + 3 * MARGIN + BLOCK), w.dtype)
     spread = np.empty((4, TILE[0] + 2 * r, TILE[1] + 3 * MARGIN + BLOCK), w.dtype)
     padded = np.empty((TILE[0] + 2 * r, TILE[1] + 3 * MARGIN + BLOCK), w.dtype)
-    window = np.empty((7, BLOCK), w.dtype)
+    window = np.empty((6, BLOCK), w.dtype)
     result = np.empty((2, BLOCK), w.dtype)
     total = np.empty((2, BLOCK))
     for tile in range(tiles[0], tiles[1]):

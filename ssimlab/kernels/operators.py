@@ -126,6 +126,22 @@ def _(
     return x.new_empty(x.shape)
 
 
+@torch.library.custom_op("ssimlab::scaled", mutates_args=())
+def _scaled(gradient: Tensor, weight: Tensor) -> Tensor:
+    """gradient * weight. On the CPU by NumPy, which has no threads that go on waiting for work.
+
+    Those of torch do, for some milliseconds, and the next sweep would share the cores with them.
+    """
+    if gradient.device.type != "cpu":
+        return gradient * weight
+    return torch.from_numpy(gradient.numpy() * weight.numpy())
+
+
+@_scaled.register_fake
+def _(gradient: Tensor, weight: Tensor) -> Tensor:
+    return torch.empty_like(gradient)
+
+
 def _gradients(
     ctx: Any, x: Tensor, y: Tensor, weights: Tensor, by_x: Tensor | None = None
 ) -> tuple[Tensor | None, Tensor | None]:
@@ -144,16 +160,20 @@ def _gradients(
 def _save_for_means(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, y, *settings, ctx.has_gradient = inputs
     ctx.settings = settings
+    ctx.set_materialize_grads(False)  # zeros for the third output would be an image
     ctx.save_for_backward(x, y, output[2])
 
 
-def _backward_of_means(ctx: Any, unlike: Tensor, like: Tensor, _: Tensor) -> tuple[Any, ...]:
+def _backward_of_means(
+    ctx: Any, unlike: Tensor | None, like: Tensor | None, _: Tensor | None
+) -> tuple[Any, ...]:
     x, y, by_x = ctx.saved_tensors
-    weight = (unlike - like)[..., None, None]
+    weight = x.new_zeros(()) if unlike is None else unlike
+    weight = (weight if like is None else weight - like)[..., None, None]
     settings = Settings(tuple(ctx.settings[1]), *ctx.settings[2:])
     height, width = settings.map_size(*x.shape[-2:])
     weights = (weight / (height * width)).expand(*x.shape[:-2], height, width)
-    by_x = by_x * weight if ctx.has_gradient else None
+    by_x = _scaled(by_x, weight) if ctx.has_gradient else None
     return *_gradients(ctx, x, y, weights, by_x), *[None] * 8
 
 
