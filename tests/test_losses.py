@@ -54,7 +54,9 @@ same_and_valid = pytest.mark.parametrize("padding", ["same", "valid"])
 def test_the_signature_is_that_of_kornia(ours, kornia):
     theirs = getattr(kornia, ours.__name__)
     ours, theirs = (inspect.signature(fn).parameters.values() for fn in (ours, theirs))
+    *ours, backend = ours
     assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in theirs]
+    assert (backend.name, backend.kind) == ("backend", backend.KEYWORD_ONLY)
 
 
 @same_and_valid

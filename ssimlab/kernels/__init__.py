@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from . import eager, operators
+from . import eager
 from .choice import BACKENDS, choose, describe
 from .settings import Settings
 
@@ -28,6 +28,8 @@ def means(x: Tensor, y: Tensor, settings: Settings, backend: str) -> tuple[Tenso
     """
     if backend == "eager":
         return eager.means(x, y, settings)
+    from . import operators  # only where a kernel is used
+
     return operators.means(x, y, backend, settings)
 
 
@@ -35,4 +37,6 @@ def unlike_map(x: Tensor, y: Tensor, settings: Settings, backend: str) -> Tensor
     """The map of 1 - SSIM, (…, H', W'). Arguments as :func:`means`."""
     if backend == "eager":
         return eager.maps(x, y, settings)[0]
+    from . import operators
+
     return operators.unlike_map(x, y, backend, settings)

@@ -12,6 +12,7 @@ from .settings import Settings
 
 BACKENDS = ("auto", "eager", "cpu", "triton")
 LARGEST_WINDOW = 33
+HAS_NUMBA = importlib.util.find_spec("numba") is not None
 
 
 def choose(backend: str, x: Tensor, y: Tensor, settings: Settings) -> str:
@@ -26,10 +27,8 @@ def choose(backend: str, x: Tensor, y: Tensor, settings: Settings) -> str:
     if backend == "auto":
         if reason_against_kernels(x, y):
             return "traced"
-        for name in ("cpu", "triton"):
-            if reason_against(name, x, y, settings) is None:
-                return name
-        return "eager"
+        kernel = "cpu" if x.device.type == "cpu" else "triton"
+        return kernel if reason_against(kernel, x, y, settings) is None else "eager"
     if backend == "eager":
         return "traced" if reason_against_kernels(x, y) else "eager"
     if reason := reason_against(backend, x, y, settings):
@@ -51,13 +50,15 @@ def reason_against(backend: str, x: Tensor, y: Tensor, settings: Settings) -> st
         return triton.reason_against(x, y, settings)
     if x.device.type != "cpu":
         return f"the images are on {x.device}, and this kernel is for the CPU"
-    if importlib.util.find_spec("numba") is None:
+    if not HAS_NUMBA:
         return 'Numba is not installed: pip install "ssimlab[kernels]"'
     return None
 
 
 def reason_against_kernels(x: Tensor, y: Tensor) -> str | None:
     """Why no kernel can see these tensors' memory, or None."""
+    if torch.compiler.is_compiling():
+        return None  # the compiler takes an operator's derivative as it is registered
     for image in (x, y):
         if torch._C._functorch.is_functorch_wrapped_tensor(image):  # pyright: ignore
             return "torch.func transforms every operation, and a kernel is one operation"

@@ -4,8 +4,7 @@
 to be differentiated again (``create_graph=True``) the eager form takes its place.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -26,7 +25,18 @@ def _kernels(backend: str) -> ModuleType:
     return threads
 
 
-@torch.library.custom_op("ssimlab::means", mutates_args=())
+def operator(function: Callable[..., Any]) -> Any:
+    """Register a function with torch under its own name.
+
+    Not by `torch.library.custom_op`, for which torch imports its compiler, a second or two.
+    """
+    name = f"ssimlab::{function.__name__.lstrip('_')}"
+    torch.library.define(name, torch.library.infer_schema(function, mutates_args=()))
+    torch.library.impl(name, "default", function)
+    return getattr(torch.ops.ssimlab, function.__name__.lstrip("_")).default
+
+
+@operator
 def _means(
     x: Tensor,
     y: Tensor,
@@ -43,7 +53,7 @@ def _means(
     return _kernels(backend).means(x, y, settings, gradient)
 
 
-@_means.register_fake
+@torch.library.register_fake("ssimlab::means")
 def _(
     x: Tensor,
     y: Tensor,
@@ -61,7 +71,7 @@ def _(
     return of_planes, torch.empty_like(of_planes), by_x
 
 
-@torch.library.custom_op("ssimlab::unlike_map", mutates_args=())
+@operator
 def _unlike_map(
     x: Tensor,
     y: Tensor,
@@ -77,7 +87,7 @@ def _unlike_map(
     return _kernels(backend).unlike_map(x, y, settings)
 
 
-@_unlike_map.register_fake
+@torch.library.register_fake("ssimlab::unlike_map")
 def _(
     x: Tensor,
     y: Tensor,
@@ -93,7 +103,7 @@ def _(
     return x.new_empty((*x.shape[:-2], *settings.map_size(*x.shape[-2:])))
 
 
-@torch.library.custom_op("ssimlab::gradient", mutates_args=())
+@operator
 def _gradient(
     x: Tensor,
     y: Tensor,
@@ -110,7 +120,7 @@ def _gradient(
     return _kernels(backend).gradient(x, y, weights, settings)
 
 
-@_gradient.register_fake
+@torch.library.register_fake("ssimlab::gradient")
 def _(
     x: Tensor,
     y: Tensor,
@@ -126,7 +136,7 @@ def _(
     return x.new_empty(x.shape)
 
 
-@torch.library.custom_op("ssimlab::scaled", mutates_args=())
+@operator
 def _scaled(gradient: Tensor, weight: Tensor) -> Tensor:
     """gradient * weight. On the CPU by NumPy, which has no threads that go on waiting for work.
 
@@ -137,24 +147,28 @@ def _scaled(gradient: Tensor, weight: Tensor) -> Tensor:
     return torch.from_numpy(gradient.numpy() * weight.numpy())
 
 
-@_scaled.register_fake
+@torch.library.register_fake("ssimlab::scaled")
 def _(gradient: Tensor, weight: Tensor) -> Tensor:
     return torch.empty_like(gradient)
 
 
 def _gradients(
-    ctx: Any, x: Tensor, y: Tensor, weights: Tensor, by_x: Tensor | None = None
+    ctx: Any, x: Tensor, y: Tensor, weights: Tensor, of_means: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients that are asked for, of Σ weights · map."""
+    """The gradients that are asked for, of Σ weights · map.
+
+    ``of_means`` is the gradient by x that was made with the means, and what it is to be scaled by.
+    """
     needs_x, needs_y = ctx.needs_input_grad[:2]
     if torch.is_grad_enabled():
         settings = Settings(tuple(ctx.settings[1]), *ctx.settings[2:])
-        gradients = eager.gradients(x, y, weights, settings, (needs_x, needs_y))
-        return gradients[0], gradients[1]
-    if needs_x and by_x is None:
-        by_x = _gradient(x, y, weights, *ctx.settings)
-    by_y = _gradient(y, x, weights, *ctx.settings) if needs_y else None
-    return by_x if needs_x else None, by_y
+        return eager.gradients(x, y, weights, settings, (needs_x, needs_y))
+    by_x = by_y = None
+    if needs_x:
+        by_x = _scaled(*of_means) if of_means else _gradient(x, y, weights, *ctx.settings)
+    if needs_y:
+        by_y = _gradient(y, x, weights, *ctx.settings)
+    return by_x, by_y
 
 
 def _save_for_means(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -173,8 +187,8 @@ def _backward_of_means(
     settings = Settings(tuple(ctx.settings[1]), *ctx.settings[2:])
     height, width = settings.map_size(*x.shape[-2:])
     weights = (weight / (height * width)).expand(*x.shape[:-2], height, width)
-    by_x = _scaled(by_x, weight) if ctx.has_gradient else None
-    return *_gradients(ctx, x, y, weights, by_x), *[None] * 8
+    of_means = (by_x, weight) if ctx.has_gradient else None
+    return *_gradients(ctx, x, y, weights, of_means), *[None] * 8
 
 
 def _save_for_map(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -187,8 +201,10 @@ def _backward_of_map(ctx: Any, weights: Tensor) -> tuple[Any, ...]:
     return *_gradients(ctx, x, y, weights), *[None] * 7
 
 
-_means.register_autograd(_backward_of_means, setup_context=_save_for_means)
-_unlike_map.register_autograd(_backward_of_map, setup_context=_save_for_map)
+torch.library.register_autograd("ssimlab::means", _backward_of_means, setup_context=_save_for_means)
+torch.library.register_autograd(
+    "ssimlab::unlike_map", _backward_of_map, setup_context=_save_for_map
+)
 
 
 def means(x: Tensor, y: Tensor, backend: str, settings: Settings) -> tuple[Tensor, Tensor]:

@@ -10,16 +10,17 @@ from ssimlab._extras import extra
 
 # All modules are imported, and what needs nothing of the extra is used; then each thing that does.
 BARE = """
-import importlib.abc, json, sys, types
+import importlib.abc, importlib.machinery, json, sys, types
 
 missing = {"matplotlib", "cycler", "PIL", "skimage", "ipywidgets", "IPython", "tqdm"}
 
-class Missing(importlib.abc.MetaPathFinder):
+class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in missing:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            return None
+        return importlib.machinery.PathFinder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, Missing())
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Finder()
 
 import torch
 import ssimlab.conformance, ssimlab.trace
