@@ -136,59 +136,58 @@ def _(
     return x.new_empty(x.shape)
 
 
-@operator
-def _scaled(gradient: Tensor, weight: Tensor) -> Tensor:
-    """gradient * weight. On the CPU by NumPy, which has no threads that go on waiting for work.
-
-    Those of torch do, for some milliseconds, and the next sweep would share the cores with them.
-    """
-    if gradient.device.type != "cpu":
-        return gradient * weight
-    return torch.from_numpy(gradient.numpy() * weight.numpy())
-
-
-@torch.library.register_fake("ssimlab::scaled")
-def _(gradient: Tensor, weight: Tensor) -> Tensor:
-    return torch.empty_like(gradient)
-
-
 def _gradients(
-    ctx: Any, x: Tensor, y: Tensor, weights: Tensor, of_means: tuple[Tensor, Tensor] | None = None
+    ctx: Any, x: Tensor, y: Tensor, weights: Tensor, by_x: Tensor | None = None
 ) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients that are asked for, of Σ weights · map.
-
-    ``of_means`` is the gradient by x that was made with the means, and what it is to be scaled by.
-    """
+    """The gradients of Σ weights · map that are asked for; ``by_x`` is there already, or None."""
     needs_x, needs_y = ctx.needs_input_grad[:2]
     if torch.is_grad_enabled():
         settings = Settings(tuple(ctx.settings[1]), *ctx.settings[2:])
         return eager.gradients(x, y, weights, settings, (needs_x, needs_y))
-    by_x = by_y = None
-    if needs_x:
-        by_x = _scaled(*of_means) if of_means else _gradient(x, y, weights, *ctx.settings)
-    if needs_y:
-        by_y = _gradient(y, x, weights, *ctx.settings)
+    if needs_x and by_x is None:
+        by_x = _gradient(x, y, weights, *ctx.settings)
+    by_y = _gradient(y, x, weights, *ctx.settings) if needs_y else None
     return by_x, by_y
 
 
 def _save_for_means(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, y, *settings, ctx.has_gradient = inputs
-    ctx.settings = settings
+    x, y, *ctx.settings, ctx.has_gradient = inputs
+    ctx.by_x = output[2].detach()
     ctx.set_materialize_grads(False)  # zeros for the third output would be an image
-    ctx.save_for_backward(x, y, output[2])
+    ctx.save_for_backward(x, y)
 
 
 def _backward_of_means(
     ctx: Any, unlike: Tensor | None, like: Tensor | None, _: Tensor | None
 ) -> tuple[Any, ...]:
-    x, y, by_x = ctx.saved_tensors
+    x, y = ctx.saved_tensors
     weight = x.new_zeros(()) if unlike is None else unlike
     weight = (weight if like is None else weight - like)[..., None, None]
     settings = Settings(tuple(ctx.settings[1]), *ctx.settings[2:])
     height, width = settings.map_size(*x.shape[-2:])
     weights = (weight / (height * width)).expand(*x.shape[:-2], height, width)
-    of_means = (by_x, weight) if ctx.has_gradient else None
-    return *_gradients(ctx, x, y, weights, of_means), *[None] * 8
+    by_x = None
+    if ctx.has_gradient and not torch.is_grad_enabled():
+        # Scaled where it is and handed over, once: a second backward pass makes it again.
+        by_x, ctx.by_x = ctx.by_x, None
+        if by_x is None:
+            by_x = _means(x, y, *ctx.settings, True)[2]
+        by_x = _scaled(by_x, weight)
+    return *_gradients(ctx, x, y, weights, by_x), *[None] * 8
+
+
+def _scaled(gradient: Tensor, weight: Tensor) -> Tensor:
+    """gradient * weight, in place. On the CPU by NumPy, which has no threads that go on waiting.
+
+    Those of torch do, for some milliseconds, and the next sweep would share the cores with them.
+    """
+    if type(gradient) is not Tensor:  # the compiler's
+        return gradient * weight
+    if gradient.device.type != "cpu":
+        return gradient.mul_(weight)
+    pixels = gradient.numpy()
+    pixels *= weight.numpy()
+    return gradient
 
 
 def _save_for_map(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
