@@ -10,6 +10,7 @@ from ssimlab._command import exit_with
 #: Each command, the module whose ``main`` carries it out, and what it does.
 COMMANDS = {
     "conformance": ("ssimlab.conformance.command", "try an SSIM function on every known case"),
+    "warm": ("ssimlab.kernels.command", "compile the CPU kernel, so that no first call waits"),
 }
 
 

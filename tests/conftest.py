@@ -6,8 +6,11 @@ other examples.
 
 import os
 
+import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
+
+from ssimlab import kernels
 
 # The images are small, and pytest-xdist has a process for each core already.
 torch.set_num_threads(1)
@@ -24,3 +27,17 @@ settings.register_profile(
     "unshrunk", settings.get_profile("repeatable"), phases=[Phase.explicit, Phase.generate]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture(params=["kernel", "eager", "traced"])
+def every_backend(request, monkeypatch):
+    """Run a test once for each form that "auto" may take, wherever the images allow it."""
+    choose = kernels.choose
+
+    def chosen(backend, *pair):
+        name = choose(backend, *pair)
+        if backend != "auto" or name == "traced" or request.param == "kernel":
+            return name
+        return choose("eager", *pair) if request.param == "eager" else "traced"
+
+    monkeypatch.setattr(kernels, "choose", chosen)

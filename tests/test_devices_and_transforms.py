@@ -9,6 +9,8 @@ from oracle import random_pair, relative_error, truth, value_and_gradients
 import ssimlab
 from ssimlab import Window, dissimilarity, gradient, reference, ssim, stable
 
+pytestmark = pytest.mark.usefixtures("every_backend")
+
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 needs_cpp = pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="there is no C++ compiler"

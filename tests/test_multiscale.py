@@ -21,6 +21,8 @@ from ssimlab.multiscale import (
     scale_space_dissimilarity,
 )
 
+pytestmark = pytest.mark.usefixtures("every_backend")
+
 
 def small(**choices):
     """Three scales: of a small image they exercise the same code as five of a large one."""

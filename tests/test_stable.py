@@ -16,6 +16,8 @@ from oracle import (
 from ssimlab import Window, dissimilarity, reference, ssim, stable
 from ssimlab.formula import constants
 
+pytestmark = pytest.mark.usefixtures("every_backend")
+
 MAP_ERROR, GRADIENT_ERROR = 1e-6, 1e-5
 OFFSETS = (0, 1, 1e2, 1e4, 1e6)
 CONTRASTS = (1, 1e-2, 1e-4, 1e-6)

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from .settings import Settings
+from .threads import LARGEST_WINDOW
 
 BACKENDS = ("auto", "eager", "cpu", "triton")
-LARGEST_WINDOW = 33
+NO_NUMBA = 'Numba is not installed: pip install "ssimlab[kernels]"'
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
 
 
@@ -43,7 +44,9 @@ def reason_against(backend: str, x: Tensor, y: Tensor, settings: Settings) -> st
     if reason := reason_against_kernels(x, y):
         return reason
     if len(settings.taps) > LARGEST_WINDOW:
-        return f"the window has {len(settings.taps)} taps, and the kernels take up to 33"
+        return (
+            f"the window has {len(settings.taps)} taps, and the kernels take up to {LARGEST_WINDOW}"
+        )
     if backend == "triton":
         from . import triton
 
@@ -51,7 +54,7 @@ def reason_against(backend: str, x: Tensor, y: Tensor, settings: Settings) -> st
     if x.device.type != "cpu":
         return f"the images are on {x.device}, and this kernel is for the CPU"
     if not HAS_NUMBA:
-        return 'Numba is not installed: pip install "ssimlab[kernels]"'
+        return NO_NUMBA
     return None
 
 

@@ -26,7 +26,6 @@ TILE = 64, 256  # rows and columns: the arrays of a tile fit into the second cac
 MARGIN = (
     48  # columns beside a tile: twice the largest radius, and room to begin on a multiple of 16
 )
-LARGEST_RADIUS = 16
 
 _options = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
 step = njit(forceinline=True, **_options)

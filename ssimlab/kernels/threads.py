@@ -23,6 +23,7 @@ from torch import Tensor
 
 from .settings import Settings
 
+LARGEST_WINDOW = 33
 COMPILE_NOTE = (
     "ssimlab: compiling the CPU kernel for windows of {taps} taps in {dtype}, once: about ten "
     "seconds (python -m ssimlab warm does it beforehand)"
@@ -63,11 +64,10 @@ def gradient(x: Tensor, y: Tensor, weights: Tensor, settings: Settings) -> Tenso
     return by_x
 
 
-def warm(taps: int = 11, dtypes: tuple[torch.dtype, ...] = (torch.float32, torch.float64)) -> None:
+def warm(taps: int, dtype: torch.dtype) -> None:
     """Compile, or load from disk, the kernel for windows of so many taps."""
-    for dtype in dtypes:
-        image = torch.zeros(taps, taps, dtype=dtype)
-        means(image, image, Settings((1 / taps,) * taps, "valid", 1.0, 1.0), gradient=True)
+    image = torch.zeros(taps, taps, dtype=dtype)
+    means(image, image, Settings((1 / taps,) * taps, "valid", 1.0, 1.0), gradient=True)
 
 
 def _sweep(
