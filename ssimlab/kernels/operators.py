@@ -6,7 +6,7 @@ to be differentiated again (``create_graph=True``) the eager form takes its plac
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -152,28 +152,59 @@ def _gradients(
 
 def _save_for_means(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, y, *ctx.settings, ctx.has_gradient = inputs
-    ctx.by_x = output[2].detach()
     ctx.set_materialize_grads(False)  # zeros for the third output would be an image
-    ctx.save_for_backward(x, y)
+    ctx.save_for_backward(x, y, output[2])
 
 
 def _backward_of_means(
     ctx: Any, unlike: Tensor | None, like: Tensor | None, _: Tensor | None
 ) -> tuple[Any, ...]:
-    x, y = ctx.saved_tensors
+    x, y, by_x = ctx.saved_tensors
+    weight = _weight_of_planes(x, unlike, like)
+    by_x = by_x * weight if ctx.has_gradient else None
+    return *_gradients_of_means(ctx, x, y, weight, by_x), *[None] * 8
+
+
+def _weight_of_planes(x: Tensor, unlike: Tensor | None, like: Tensor | None) -> Tensor:
     weight = x.new_zeros(()) if unlike is None else unlike
-    weight = (weight if like is None else weight - like)[..., None, None]
-    settings = Settings(tuple(ctx.settings[1]), *ctx.settings[2:])
-    height, width = settings.map_size(*x.shape[-2:])
+    return (weight if like is None else weight - like)[..., None, None]
+
+
+def _gradients_of_means(
+    ctx: Any, x: Tensor, y: Tensor, weight: Tensor, by_x: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    height, width = Settings(tuple(ctx.settings[1]), *ctx.settings[2:]).map_size(*x.shape[-2:])
     weights = (weight / (height * width)).expand(*x.shape[:-2], height, width)
-    by_x = None
-    if ctx.has_gradient and not torch.is_grad_enabled():
-        # Scaled where it is and handed over, once: a second backward pass makes it again.
-        by_x, ctx.by_x = ctx.by_x, None
-        if by_x is None:
-            by_x = _means(x, y, *ctx.settings, True)[2]
-        by_x = _scaled(by_x, weight)
-    return *_gradients(ctx, x, y, weights, by_x), *[None] * 8
+    return _gradients(ctx, x, y, weights, by_x)
+
+
+class _Means(torch.autograd.Function):
+    """The operator of the means for everything but the compiler.
+
+    The gradient that comes with the means is nobody else's here: it is scaled where it is and
+    handed over, once, and a second backward pass makes it again. That saves an image of memory.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, settings: tuple[Any, ...], gradient: bool
+    ) -> tuple[Tensor, Tensor]:
+        unlike, like, ctx.by_x = _means(x, y, *settings, gradient)
+        ctx.settings, ctx.has_gradient = settings, gradient
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, y)
+        return unlike, like
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, y = ctx.saved_tensors
+        weight, by_x = _weight_of_planes(x, *grad_outputs), None
+        if ctx.has_gradient and not torch.is_grad_enabled():
+            by_x, ctx.by_x = ctx.by_x, None
+            if by_x is None:
+                by_x = _means(x, y, *ctx.settings, True)[2]
+            by_x = _scaled(by_x, weight)
+        return *_gradients_of_means(ctx, x, y, weight, by_x), None, None
 
 
 def _scaled(gradient: Tensor, weight: Tensor) -> Tensor:
@@ -181,8 +212,6 @@ def _scaled(gradient: Tensor, weight: Tensor) -> Tensor:
 
     Those of torch do, for some milliseconds, and the next sweep would share the cores with them.
     """
-    if type(gradient) is not Tensor:  # the compiler's
-        return gradient * weight
     if gradient.device.type != "cpu":
         return gradient.mul_(weight)
     pixels = gradient.numpy()
@@ -213,8 +242,10 @@ def means(x: Tensor, y: Tensor, backend: str, settings: Settings) -> tuple[Tenso
     if graded and y.requires_grad and not x.requires_grad:
         x, y = y, x
     gradient = graded and x.requires_grad
-    unlike, like, _ = _means(x, y, backend, *_plain(settings), gradient)
-    return unlike, like
+    plain = backend, *_plain(settings)
+    if torch.compiler.is_compiling():
+        return _means(x, y, *plain, gradient)[:2]
+    return cast("tuple[Tensor, Tensor]", _Means.apply(x, y, plain, gradient))  # pyright: ignore[reportUnknownMemberType]
 
 
 def unlike_map(x: Tensor, y: Tensor, backend: str, settings: Settings) -> Tensor:

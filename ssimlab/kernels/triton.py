@@ -1,23 +1,24 @@
-"""The kernels for the GPU, written in Triton: one on the way forward and one on the way back.
+"""The kernels for the GPU, in Triton: one for the way forward and one for the way back.
 
-A program has a strip of columns, one for each thread, and goes down a run of rows. Of each row it
-makes what that row means for the windows above and below, which needs the pixels to the left and
-right; these are read again for each tap, from the fastest cache. It keeps what it made of the last
-rows, as many as the window has, in a ring of registers, and down the columns only registers are
-read. Shared memory and barriers are not needed, and no program waits for another.
+A program has a strip of columns, a thread for each, and walks down a run of rows. From each row it
+takes the moments along the row, for which the pixels beside are read from the fastest cache, and
+keeps those of the last rows, as many as the window has, in a ring of registers. Down the columns
+each thread then needs nothing that is not its own: no shared memory, no barrier, no program that
+waits for another. What is made twice are the rows that two runs share.
 
-The way back is the adjoint of the way forward, and a sum over windows can be taken along rows
-first as well: the same walk, with the factors at the map's pixels in place of the images. Only
-they lie in memory between the two kernels. All sums have one order, so results repeat to the bit.
+A sum over windows is taken back in the same way, first along the rows and then down the columns,
+with the factors of the map's pixels beside the images. Only they lie in memory between the two
+kernels. Every sum has one order, so that results repeat to the bit.
 
 The formulas are those of the kernel for the CPU: rows about their center pixels, columns about a
-pivot, and d = x - y carried for itself.
+pivot, and d = x - y differenced for itself. What is written of x is written of y in the same words.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from collections import namedtuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,97 +29,84 @@ from .settings import Settings
 try:
     import triton
     from triton import language as tl
-except ImportError:  # `reason_against` says so, and nothing below is called
-    triton = None
+except ImportError:  # `reason_against` will say so
+    triton = tl = None
 
 COLUMNS = 128  # of a strip; a power of two
-ROWS = 32  # of a run: more of them repeat less work, fewer of them occupy a GPU with small images
+ROWS = 32  # of a run: longer ones make less twice, shorter ones keep a large GPU busy
 LARGEST_WINDOW = 33
-OLDEST_TRITON = 3, 3  # the first with tuples in kernels
 
-if triton is None:
-    jit: Any = lambda function: function  # noqa: E731
-else:
-    # One compilation is to serve images of any size and at any address.
-    jit = functools.partial(
-        triton.jit,
-        do_not_specialize=["height", "width"],
-        do_not_specialize_on_alignment=["x", "y", "weights"],
-    )
-
-
-class Planes(NamedTuple):
-    """Images where they lie: pixel (i, j) of plane n is data[start[n] + i * row + j * column]."""
-
-    data: Any
-    start: Any
-    row: Any
-    column: Any
+# Images where they lie: pixel (i, j) of plane n is data[start[n] + i * row + j * column].
+Planes = namedtuple("Planes", "data start row column")
+# One plane of x and one of y, and how they are read.
+Pair = namedtuple("Pair", "x y height width border mirror scale")
+# A center pixel, and the moments of the row or of the window around it: the means less the center,
+# the variances of x and of y added.
+Moments = namedtuple("Moments", "x y mean_x mean_y mean_d variances covariance variance_d")
+# A pixel, and what the windows in one row of the map give to its gradient.
+Spread = namedtuple("Spread", "x y total by_x by_y by_d")
 
 
-class Padded(NamedTuple):
-    """One plane, scaled and with its border."""
-
-    data: Any
-    row: Any
-    column: Any
-    height: Any
-    width: Any
-    scale: Any
-    border: Any
-    mirror: Any
-
-
-class Moments(NamedTuple):
-    """Of a row of pixels or of a window: its center, and its moments about that."""
-
-    x: Any
-    y: Any
-    mean_x: Any  # less the center, as the next two
-    mean_y: Any
-    mean_d: Any
-    variances: Any  # of x and of y, added
-    covariance: Any
-    variance_d: Any
-
-
-class Spread(NamedTuple):
-    """The center of a row of pixels, and what the row's windows give to the gradient there."""
-
-    x: Any
-    y: Any
-    total: Any
-    by_x: Any
-    by_y: Any
-    by_d: Any
+def jit(function: Any) -> Any:
+    """A kernel or a part of one. For images of another size it is not compiled again."""
+    if triton is None:
+        return function
+    return triton.jit(function, do_not_specialize=["height", "width"])
 
 
 @jit
-def source(t, size, mirror: tl.constexpr):
-    """The pixel that stands at place t of a padded line, and whether there is one."""
+def plane(images, n):
+    """The images from plane n on."""
+    return Planes(images.data + tl.load(images.start + n), images.start, images.row, images.column)
+
+
+@jit
+def address(image, i, j):
+    return image.data + i.to(tl.int64) * image.row + j.to(tl.int64) * image.column
+
+
+@jit
+def source(t, size, mirror):
+    """The pixel that stands at place t of a padded line; outside the line for a zero."""
     if mirror:
         t = tl.abs(t)
         t = tl.minimum(t, 2 * (size - 1) - t)
-    return t, (t >= 0) & (t < size)
+    return t
 
 
 @jit
-def pixels(image, i, j):
-    """Row i of a padded plane at the columns j."""
-    s, has_row = source(i - image.border, image.height, image.mirror)
-    t, has_pixel = source(j - image.border, image.width, image.mirror)
-    at = image.data + s.to(tl.int64) * image.row + t.to(tl.int64) * image.column
-    return tl.load(at, mask=has_row & has_pixel, other=0.0) * image.scale
+def inside(i, j, height, width):
+    i = tl.broadcast_to(i, j.shape)  # Triton's interpreter cannot do it below
+    return (i >= 0) & (i < height) & (j >= 0) & (j < width)
 
 
 @jit
-def along_row(x, y, i, j, w, SIZE: tl.constexpr):
-    """The moments of row i in the windows whose first columns are j."""
-    cx, cy = pixels(x, i, j + SIZE // 2), pixels(y, i, j + SIZE // 2)
+def pixels(pair, i, j):
+    """The pixels of x and of y in row i and the columns j of the padded images."""
+    i = source(i - pair.border, pair.height, pair.mirror)
+    j = source(j - pair.border, pair.width, pair.mirror)
+    mask = inside(i, j, pair.height, pair.width)
+    x = tl.load(address(pair.x, i, j), mask=mask, other=0.0)
+    y = tl.load(address(pair.y, i, j), mask=mask, other=0.0)
+    return x * pair.scale, y * pair.scale
+
+
+@jit
+def read_taps(taps, SIZE: tl.constexpr):
+    w = ()
+    for k in tl.static_range(SIZE):
+        w += (tl.load(taps + k),)
+    return w
+
+
+@jit
+def along_row(pair, i, j, w, SIZE: tl.constexpr):
+    """The moments along row i of the windows whose first columns are j."""
+    x, y = pixels(pair, i, j + SIZE // 2)
     sx, sy, sd, vx, vy, vd, sc = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for k in tl.static_range(SIZE):
-        px, py = pixels(x, i, j + k), pixels(y, i, j + k)
-        a, b, d = px - cx, py - cy, (px - py) - (cx - cy)
+        px, py = pixels(pair, i, j + k)
+        a, b, d = px - x, py - y, (px - py) - (x - y)
         sx += w[k] * a
         sy += w[k] * b
         sd += w[k] * d
@@ -127,16 +115,15 @@ def along_row(x, y, i, j, w, SIZE: tl.constexpr):
         vd += w[k] * (d * d)
         sc += w[k] * (a * b)
     variances = (vx - sx * sx) + (vy - sy * sy)
-    return Moments(cx, cy, sx, sy, sd, variances, sc - sx * sy, vd - sd * sd)
+    return Moments(x, y, sx, sy, sd, variances, sc - sx * sy, vd - sd * sd)
 
 
 @jit
 def down_columns(rows, w, SIZE: tl.constexpr):
-    """From the moments of a window's rows its own."""
+    """From the moments of a window's rows those of the window, about a pivot near its mean."""
     center = rows[SIZE // 2]
-    cd = center.x - center.y
-    # A pivot near the window's mean.
-    p, q, o = center.x + center.mean_x, center.y + center.mean_y, cd + center.mean_d
+    x, y, d0 = center.x, center.y, center.x - center.y
+    p, q, o = x + center.mean_x, y + center.mean_y, d0 + center.mean_d
     sx, sy, sd, vx, vy, vd, sc = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     inner_v, inner_c, inner_d = 0.0, 0.0, 0.0
     for k in tl.static_range(SIZE):
@@ -153,21 +140,15 @@ def down_columns(rows, w, SIZE: tl.constexpr):
         inner_v += w[k] * row.variances
         inner_c += w[k] * row.covariance
         inner_d += w[k] * row.variance_d
-    return Moments(
-        center.x,
-        center.y,
-        (p - center.x) + sx,
-        (q - center.y) + sy,
-        (o - cd) + sd,
-        ((vx - sx * sx) + (vy - sy * sy)) + inner_v,
-        (sc - sx * sy) + inner_c,
-        (vd - sd * sd) + inner_d,
-    )
+    variances = ((vx - sx * sx) + (vy - sy * sy)) + inner_v
+    covariance, variance_d = (sc - sx * sy) + inner_c, (vd - sd * sd) + inner_d
+    means = (p - x) + sx, (q - y) + sy, (o - d0) + sd
+    return Moments(x, y, means[0], means[1], means[2], variances, covariance, variance_d)
 
 
 @jit
 def inverse(t):
-    """1 / t; of float32 rounded to the nearest, which Triton's own division is not."""
+    """1 / t. Of float32, Triton's own division is an approximation."""
     if t.dtype == tl.float32:
         return tl.math.div_rn(1.0, t)
     else:
@@ -191,76 +172,229 @@ def combine(m, c1, c2, luminance: tl.constexpr):
     by_y = tl.where(alike, 0.0, -beta)
     by_d = tl.where(alike, beta, 0.0)
     of_means = 2 * cs * over_means * tl.where(alike, mu_d - a * mu_x, l * mu_x - mu_y)
-    total = tl.where(luminance, of_means, 0.0) - (
-        by_x * m.mean_x + by_y * m.mean_y + by_d * m.mean_d
-    )
-    return unlike, like, (total, by_x, by_y, by_d)
+    shifts = by_x * m.mean_x + by_y * m.mean_y + by_d * m.mean_d
+    return unlike, like, (tl.where(luminance, of_means, 0.0) - shifts, by_x, by_y, by_d)
 
 
 @jit
 def forward(
-    x, y, weights, numbers, unlike, sums, factors, height, width,
-    SIZE: tl.constexpr, border: tl.constexpr, mirror: tl.constexpr, luminance: tl.constexpr,
+    x, y, numbers, height, width, weights, unlike, sums, factors, luminance: tl.constexpr,
+    SIZE: tl.constexpr, border: tl.constexpr, mirror: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """The map of 1 - SSIM, its sums and those of SSIM, and the factors; each unless it is None.
+    """The map, its sums and the factors of the gradient; None in place of what is not wanted.
 
     Args:
         x, y: the images, as Planes.
-        weights: of the map's pixels in the gradient, as Planes, or None.
-        numbers: c1, c2, the scale of the images, and the taps.
+        numbers: c1, c2, the scale, and the taps.
+        height, width: H and W.
+        weights: of the map's pixels in the gradient, as Planes; None without factors.
         unlike: for the map of 1 - SSIM, (planes, H', W').
         sums: for the sums of 1 - SSIM and of SSIM down each run, (planes, runs, 2, W').
-        factors: for the factors, times the weights, (planes, H', 4, W').
-        height, width: H and W.
+        factors: for the factors times the weights, (planes, H', 4, W').
     """
-    r: tl.constexpr = SIZE // 2
-    n = tl.program_id(0).to(tl.int64)
-    first = tl.program_id(1) * ROWS
+    r = SIZE // 2
+    n, top = tl.program_id(0).to(tl.int64), tl.program_id(1) * ROWS
     j = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
     map_height, map_width = height + 2 * (border - r), width + 2 * (border - r)
-    inside = j < map_width
-    c1, c2, scale = tl.load(numbers), tl.load(numbers + 1), tl.load(numbers + 2)
-    x = Padded(
-        x.data + tl.load(x.start + n), x.row, x.column, height, width, scale, border, mirror
-    )
-    y = Padded(
-        y.data + tl.load(y.start + n), y.row, y.column, height, width, scale, border, mirror
-    )
-    w = ()
-    ring = ()
-    nothing = tl.full((COLUMNS,), 0.0, numbers.dtype.element_ty)
-    for k in tl.static_range(SIZE):
-        w += (tl.load(numbers + 3 + k),)
-        ring += (
-            Moments(nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing),
-        )
-    sum_of_unlike, sum_of_like = nothing, nothing
-    for step in range(tl.minimum(ROWS, map_height - first) + 2 * r):
-        ring = ring[1:] + (along_row(x, y, first + step, j, w, SIZE),)
+    mask = j < map_width
+    c1, c2, w = tl.load(numbers), tl.load(numbers + 1), read_taps(numbers + 3, SIZE)
+    scale = tl.load(numbers + 2)
+    pair = Pair(plane(x, n), plane(y, n), height, width, border, mirror, scale)
+    zero = tl.full((COLUMNS,), 0.0, numbers.dtype.element_ty)
+    ring = (Moments(zero, zero, zero, zero, zero, zero, zero, zero),) * SIZE
+    sum_of_unlike, sum_of_like = zero, zero
+    for step in range(tl.minimum(ROWS, map_height - top) + 2 * r):
+        ring += (along_row(pair, top + step, j, w, SIZE),)
+        ring = ring[1:]
         if step >= 2 * r:
-            i = first + step - 2 * r
-            at = n * map_height + i
-            value, likeness, of_gradient = combine(
-                down_columns(ring, w, SIZE), c1, c2, luminance
-            )
+            i = top + step - 2 * r
+            window = down_columns(ring, w, SIZE)
+            value, likeness, of_gradient = combine(window, c1, c2, luminance)
             sum_of_unlike += value
             sum_of_like += likeness
             if unlike is not None:
-                tl.store(unlike + at * map_width + j, value, mask=inside)
+                tl.store(unlike + (n * map_height + i) * map_width + j, value, mask=mask)
             if factors is not None:
-                weight = tl.load(
-                    weights.data
-                    + tl.load(weights.start + n)
-                    + i.to(tl.int64) * weights.row
-                    + j.to(tl.int64) * weights.column,
-                    mask=inside,
-                    other=0.0,
-                )
+                weight = tl.load(address(plane(weights, n), i, j), mask=mask, other=0.0)
+                to = factors + (n * map_height + i) * 4 * map_width + j
                 for f in tl.static_range(4):
-                    to = factors + (at * 4 + f) * map_width + j
-                    tl.store(to, of_gradient[f] * weight, mask=inside)
+                    tl.store(to + f * map_width, of_gradient[f] * weight, mask=mask)
     if sums is not None:
-        at = (n * tl.num_programs(1) + tl.program_id(1)) * 2
-        tl.store(sums + at * map_width + j, sum_of_unlike, mask=inside)
-        tl.store(sums + (at + 1) * map_width + j, sum_of_like, mask=inside)
+        to = sums + (n * tl.num_programs(1) + tl.program_id(1)) * 2 * map_width + j
+        tl.store(to, sum_of_unlike, mask=mask)
+        tl.store(to + map_width, sum_of_like, mask=mask)
+
+
+@jit
+def back_along_row(pair, factors, map_height, map_width, p, j, w, SIZE: tl.constexpr):
+    """What the windows in row p of the map give to the pixels j of their middle row."""
+    r = SIZE // 2
+    x, y = pixels(pair, p + r, j)
+    total, by_x, by_y, by_d = 0.0, 0.0, 0.0, 0.0
+    for k in tl.static_range(SIZE):
+        q = j - 2 * r + k
+        mask = inside(p, q, map_height, map_width)
+        at = factors + p.to(tl.int64) * 4 * map_width + q
+        weight = w[SIZE - 1 - k]
+        wt = weight * tl.load(at, mask=mask, other=0.0)
+        wx = weight * tl.load(at + map_width, mask=mask, other=0.0)
+        wy = weight * tl.load(at + 2 * map_width, mask=mask, other=0.0)
+        wd = weight * tl.load(at + 3 * map_width, mask=mask, other=0.0)
+        px, py = pixels(pair, p + r, q + r)
+        total += wt + wx * (x - px) + wy * (y - py) + wd * ((x - y) - (px - py))
+        by_x += wx
+        by_y += wy
+        by_d += wd
+    return Spread(x, y, total, by_x, by_y, by_d)
+
+
+@jit
+def back_down_columns(rows, w, SIZE: tl.constexpr):
+    """The gradient at the pixels of the middle row."""
+    x, y, total = rows[SIZE // 2].x, rows[SIZE // 2].y, 0.0
+    for k in tl.static_range(SIZE):
+        row = rows[k]
+        of_d = row.by_d * ((x - y) - (row.x - row.y))
+        of_row = row.total + row.by_x * (x - row.x) + row.by_y * (y - row.y) + of_d
+        total += w[SIZE - 1 - k] * of_row
+    return total
+
+
+@jit
+def backward(
+    x, y, numbers, height, width, factors, gradient,
+    SIZE: tl.constexpr, border: tl.constexpr, mirror: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """The gradient by x, (planes, H, W); where there is a mirror, by each of the padded pixels.
+
+    Arguments as :func:`forward`, which has made the factors.
+    """
+    r = SIZE // 2
+    n, top = tl.program_id(0).to(tl.int64), tl.program_id(1) * ROWS
+    j = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
+    map_height, map_width = height + 2 * (border - r), width + 2 * (border - r)
+    skipped = 0 if mirror else border  # of the padded pixels at each side
+    rows, columns = height + 2 * (border - skipped), width + 2 * (border - skipped)
+    scale, w = tl.load(numbers + 2), read_taps(numbers + 3, SIZE)
+    pair = Pair(plane(x, n), plane(y, n), height, width, border, mirror, scale)
+    factors += n * map_height * 4 * map_width
+    zero = tl.full((COLUMNS,), 0.0, numbers.dtype.element_ty)
+    ring = (Spread(zero, zero, zero, zero, zero, zero),) * SIZE
+    for step in range(tl.minimum(ROWS, rows - top) + 2 * r):
+        i = top + step - 2 * r
+        p, q = i + skipped, j + skipped
+        ring += (back_along_row(pair, factors, map_height, map_width, p, q, w, SIZE),)
+        ring = ring[1:]
+        if step >= 2 * r:
+            value = back_down_columns(ring, w, SIZE) * scale
+            tl.store(gradient + (n * rows + i) * columns + j, value, mask=j < columns)
+
+
+def means(
+    x: Tensor, y: Tensor, settings: Settings, gradient: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Means of 1 - SSIM and of SSIM over the map of each plane, and the gradient of the former.
+
+    Arguments and returns as the function of this name in :mod:`.threads`, but on a GPU.
+    """
+    size = height, width = settings.map_size(*x.shape[-2:])
+    sums = x.new_empty(*x.shape[:-2], -(-height // ROWS), 2, width)
+    if gradient:
+        weights = x.new_full((), 1 / (height * width)).expand(*x.shape[:-2], *size)
+        by_x = _gradient(x, y, weights, settings, sums)
+    else:
+        by_x = x.new_empty(0)
+        _launch(forward, x, y, settings, size, None, None, sums, None, settings.luminance)
+    unlike, like = (sums.sum((-3, -1), dtype=torch.float64) / (height * width)).unbind(-1)
+    return unlike.to(x.dtype, copy=True), like.to(x.dtype, copy=True), by_x
+
+
+def unlike_map(x: Tensor, y: Tensor, settings: Settings) -> Tensor:
+    """The map of 1 - SSIM, (…, H', W'). Arguments as :func:`means`."""
+    size = settings.map_size(*x.shape[-2:])
+    values = x.new_empty(*x.shape[:-2], *size)
+    _launch(forward, x, y, settings, size, None, values, None, None, settings.luminance)
+    return values
+
+
+def gradient(x: Tensor, y: Tensor, weights: Tensor, settings: Settings) -> Tensor:
+    """The gradient by x of Σ weights · map; weights are (…, H', W'), of any strides."""
+    return _gradient(x, y, weights, settings, None)
+
+
+INTERPRETED = triton is not None and not isinstance(forward, triton.JITFunction)
+
+
+def reason_against(x: Tensor, y: Tensor, settings: Settings) -> str | None:
+    """Why these kernels cannot be used for a pair, or None."""
+    if triton is None:
+        return "Triton is not installed"
+    if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 3):  # no tuples in kernels
+        return f"Triton {triton.__version__} is too old: 3.3 is needed"
+    if len(settings.taps) > LARGEST_WINDOW:
+        return f"the window has {len(settings.taps)} taps, and the kernels take up to 33"
+    if x.device.type != "cuda" and not INTERPRETED:
+        return f"the images are on {x.device}, and this kernel is for the GPU"
+    return None
+
+
+def _gradient(
+    x: Tensor, y: Tensor, weights: Tensor, settings: Settings, sums: Tensor | None
+) -> Tensor:
+    height, width = size = settings.map_size(*x.shape[-2:])
+    factors = x.new_empty(x.shape[:-2].numel(), height, 4, width)
+    of_forward = _planes(weights), None, sums, factors, settings.luminance
+    _launch(forward, x, y, settings, size, *of_forward)
+    mirror = settings.padding == "reflect"
+    size = tuple(n + 2 * settings.border * mirror for n in x.shape[-2:])
+    by_x = x.new_empty(*x.shape[:-2], *size)
+    _launch(backward, x, y, settings, size, factors, by_x)
+    return eager._fold(by_x, settings, x.shape[-2:]) if mirror else by_x
+
+
+def _launch(
+    kernel: Any, x: Tensor, y: Tensor, settings: Settings, size: tuple[int, int], *arguments: Any
+) -> None:
+    """Run a kernel for each strip of each run of rows of what it makes, which is of ``size``."""
+    grid = x.shape[:-2].numel(), -(-size[0] // ROWS), -(-size[1] // COLUMNS)
+    with torch.cuda.device_of(x):
+        kernel[grid](
+            _planes(x),
+            _planes(y),
+            _numbers(settings, x.dtype, x.device),
+            *x.shape[-2:],
+            *arguments,
+            SIZE=len(settings.taps),
+            border=settings.border,
+            mirror=settings.padding == "reflect",
+            ROWS=ROWS,
+            COLUMNS=COLUMNS,
+            enable_fp_fusion=True,  # a product and a sum may be one instruction
+        )
+
+
+def _planes(images: Tensor) -> Any:
+    """Images as the kernels see them; nothing is copied."""
+    images = images.detach().resolve_neg()
+    *strides, row, column = images.stride()
+    return Planes(images, _starts(images.shape[:-2], tuple(strides), images.device), row, column)
+
+
+# These two are kept: what is copied to a GPU anew waits for all work before it.
+
+
+@functools.lru_cache
+def _starts(batch: torch.Size, strides: tuple[int, ...], device: torch.device) -> Tensor:
+    start = torch.zeros((), dtype=torch.int64)
+    for size, stride in zip(batch, strides, strict=True):
+        start = start.unsqueeze(-1) + torch.arange(size) * stride
+    return start.reshape(-1).to(device)
+
+
+@functools.lru_cache
+def _numbers(settings: Settings, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """As a tensor, since Triton makes a float32 of a Python number."""
+    numbers = (settings.c1, settings.c2, settings.scale, *settings.taps)
+    return torch.tensor(numbers, dtype=dtype, device=device)
