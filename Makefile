@@ -62,7 +62,7 @@ pins: $(READY) ## resolve requirements.txt from pyproject.toml; a pin that still
 	printf '%s\n' $(TORCH) 'setuptools>=77' | $(BIN)/uv pip compile pyproject.toml - --all-extras \
 	  --universal --python-version 3.11 --fork-strategy fewest --no-annotate \
 	  --custom-compile-command "make pins" --output-file requirements.txt --quiet
-	grep -vE '^(cuda-|nvidia-)' requirements.txt > .venv/pins && mv .venv/pins requirements.txt
+	grep -vE '^(cuda-|nvidia-|triton=)' requirements.txt > .venv/pins && mv .venv/pins requirements.txt
 
 mutants: $(READY) ## break the package in small ways and report the share that `make check` notices (long)
 	$(BIN)/python -m tools.mutants

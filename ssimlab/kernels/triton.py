@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from . import eager
+from .choice import LARGEST_WINDOW
 from .settings import Settings
 
 try:
@@ -34,7 +35,6 @@ except ImportError:  # `reason_against` will say so
 
 COLUMNS = 128  # of a strip; a power of two
 ROWS = 32  # of a run: longer ones make less twice, shorter ones keep a large GPU busy
-LARGEST_WINDOW = 33
 
 # Images where they lie: pixel (i, j) of plane n is data[start[n] + i * row + j * column].
 Planes = namedtuple("Planes", "data start row column")
@@ -333,8 +333,8 @@ def reason_against(x: Tensor, y: Tensor, settings: Settings) -> str | None:
         return "Triton is not installed"
     if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 3):  # no tuples in kernels
         return f"Triton {triton.__version__} is too old: 3.3 is needed"
-    if len(settings.taps) > LARGEST_WINDOW:
-        return f"the window has {len(settings.taps)} taps, and the kernels take up to 33"
+    if (taps := len(settings.taps)) > LARGEST_WINDOW:
+        return f"the window has {taps} taps, and the kernels take up to {LARGEST_WINDOW}"
     if x.device.type != "cuda" and not INTERPRETED:
         return f"the images are on {x.device}, and this kernel is for the GPU"
     return None

@@ -17,7 +17,7 @@ LAYERS = (
     "ssimlab.multiscale",
     "ssimlab.stable ssimlab.naive ssimlab.reference "
     "ssimlab.gradient ssimlab.attempts ssimlab.jacobian",
-    "ssimlab.formula ssimlab.window",
+    "ssimlab.formula ssimlab.window ssimlab.kernels",
     "ssimlab._inputs ssimlab._extras ssimlab._command",
 )
 
