@@ -131,7 +131,8 @@ def _compiled() -> ModuleType:
         """One line when the compiler begins: what is loaded from disk is not announced."""
 
         def on_start(self, event: Any) -> None:
-            if event.data["dispatcher"] is cpu.sweep:
+            # A page of the book is read on a machine that did not wait.
+            if event.data["dispatcher"] is cpu.sweep and "SSIMLAB_STATIC" not in os.environ:
                 taps = event.data["args"][3]
                 line = COMPILE_NOTE.format(taps=taps.count, dtype=taps.dtype)
                 print(line, file=sys.stderr, flush=True)
