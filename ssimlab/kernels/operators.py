@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -212,10 +213,12 @@ def _scaled(gradient: Tensor, weight: Tensor) -> Tensor:
 
     Those of torch do, for some milliseconds, and the next sweep would share the cores with them.
     """
-    if gradient.device.type != "cpu":
+    # Where a NaN is about to be made it is made by torch, so that who looks for it finds it.
+    if gradient.device.type != "cpu" or not weight.isfinite().all():
         return gradient.mul_(weight)
     pixels = gradient.numpy()
-    pixels *= weight.numpy()
+    with np.errstate(all="ignore"):
+        pixels *= weight.numpy()
     return gradient
 
 
