@@ -46,7 +46,7 @@ def test_the_mean_has_the_map_s_gradient_and_repeats_to_the_bit(window):
     x, y = random_pair(2, 19, 22, dtype=torch.float32)
     found = []
     for _ in range(2):
-        image = x.to(DEVICE).requires_grad_()
+        image = x.to(DEVICE, copy=True).requires_grad_()
         settings = {"data_range": 1.0, "window": window, "backend": "triton"}
         value = dissimilarity(image, y.to(DEVICE), **settings)
         value.backward()
