@@ -6,6 +6,9 @@ JOBS ?= 2
 # Chosen by hand; every other pin is the newest version that fits, or stays what it was.
 TORCH := torch==2.13.0
 
+# For its interpreter, which reads the GPU's kernels without a GPU; a torch for CUDA brings its own.
+TRITON := triton==3.9.0
+
 .DEFAULT_GOAL := help
 .PHONY: help book test check browser lint format stamp house pins mutants clean
 .NOTPARALLEL:
@@ -31,6 +34,8 @@ test: browser check book ## run every test: the package's, then those of the boo
 	$(BIN)/python -m pytest tests/book -n $(JOBS)
 
 check: $(READY) ## run the package's tests alone and print the branches that they reach
+	@test "$$(uname -sm)" != "Linux x86_64" || $(BIN)/python -c 'import triton' 2>/dev/null || \
+	  $(BIN)/python -m pip install --no-deps $(TRITON)
 	$(BIN)/python -m pytest tests --ignore=tests/book -n $(JOBS) --cov=ssimlab --cov-branch
 
 browser: $(READY) ## name the browser that the pages are tested in; where there is none, obtain it

@@ -364,8 +364,9 @@ def _kernel_means(
 ) -> list[Tensor]:
     """What each scale gives, (2, …): the means of 1 - s and of s.
 
-    From the second scale on in float64: a mean of four float32 pixels is exact there, and the
-    four quarters that are left cost less than the first scale.
+    From the second scale on in float64: a mean of four pixels, rounded to float32, would lose the
+    contrast of a bright image. The scales that are left
+    have a third of the pixels.
     """
     dtype = x.dtype
     means: list[Tensor] = []

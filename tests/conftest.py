@@ -8,10 +8,6 @@ import os
 
 import pytest
 import torch
-
-# Without a GPU the Triton kernels are interpreted; Triton reads this when it is imported.
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 from hypothesis import HealthCheck, Phase, settings
 
 from ssimlab import kernels

@@ -4,7 +4,9 @@
 to be differentiated again (``create_graph=True``) the eager form takes its place.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, cast
 
@@ -26,115 +28,62 @@ def _kernels(backend: str) -> ModuleType:
     return threads
 
 
-def operator(function: Callable[..., Any]) -> Any:
-    """Register a function with torch under its own name.
+_SETTINGS = (
+    "str backend, float[] taps, str padding, float c1, float c2, float scale, bool luminance"
+)
+
+
+def _operator(
+    name: str, signature: str, kernel: Callable[..., Any], shapes: Callable[..., Any]
+) -> Any:
+    """Register a kernel with torch, and for the compiler a function that makes its results' shapes.
 
     Not by `torch.library.custom_op`, for which torch imports its compiler, a second or two.
     """
-    name = f"ssimlab::{function.__name__.lstrip('_')}"
-    torch.library.define(name, torch.library.infer_schema(function, mutates_args=()))
-    torch.library.impl(name, "default", function)
-    return getattr(torch.ops.ssimlab, function.__name__.lstrip("_")).default
+    torch.library.define(f"ssimlab::{name}", signature)
+    torch.library.impl(f"ssimlab::{name}", "default", kernel)
+    torch.library.register_fake(f"ssimlab::{name}", shapes)
+    return getattr(torch.ops.ssimlab, name).default
 
 
-@operator
-def _means(
-    x: Tensor,
-    y: Tensor,
-    backend: str,
-    taps: list[float],
-    padding: str,
-    c1: float,
-    c2: float,
-    scale: float,
-    luminance: bool,
-    gradient: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    settings = Settings(tuple(taps), padding, c1, c2, scale, luminance)
-    return _kernels(backend).means(x, y, settings, gradient)
-
-
-@torch.library.register_fake("ssimlab::means")
-def _(
-    x: Tensor,
-    y: Tensor,
-    backend: str,
-    taps: list[float],
-    padding: str,
-    c1: float,
-    c2: float,
-    scale: float,
-    luminance: bool,
-    gradient: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _shapes_of_means(x: Tensor, y: Tensor, *settings: Any) -> tuple[Tensor, Tensor, Tensor]:
     of_planes = x.new_empty(x.shape[:-2])
-    by_x = x.new_empty(x.shape if gradient else (0,))
-    return of_planes, torch.empty_like(of_planes), by_x
+    *_, gradient = settings
+    return of_planes, torch.empty_like(of_planes), x.new_empty(x.shape if gradient else (0,))
 
 
-@operator
-def _unlike_map(
-    x: Tensor,
-    y: Tensor,
-    backend: str,
-    taps: list[float],
-    padding: str,
-    c1: float,
-    c2: float,
-    scale: float,
-    luminance: bool,
-) -> Tensor:
-    settings = Settings(tuple(taps), padding, c1, c2, scale, luminance)
-    return _kernels(backend).unlike_map(x, y, settings)
+def _shape_of_map(x: Tensor, y: Tensor, backend: str, *plain: Any) -> Tensor:
+    return x.new_empty((*x.shape[:-2], *_settings(plain).map_size(*x.shape[-2:])))
 
 
-@torch.library.register_fake("ssimlab::unlike_map")
-def _(
-    x: Tensor,
-    y: Tensor,
-    backend: str,
-    taps: list[float],
-    padding: str,
-    c1: float,
-    c2: float,
-    scale: float,
-    luminance: bool,
-) -> Tensor:
-    settings = Settings(tuple(taps), padding, c1, c2, scale, luminance)
-    return x.new_empty((*x.shape[:-2], *settings.map_size(*x.shape[-2:])))
+_means = _operator(
+    "means",
+    f"(Tensor x, Tensor y, {_SETTINGS}, bool gradient) -> (Tensor, Tensor, Tensor)",
+    lambda x, y, backend, *plain: _kernels(backend).means(x, y, _settings(plain[:-1]), plain[-1]),
+    _shapes_of_means,
+)
+_unlike_map = _operator(
+    "unlike_map",
+    f"(Tensor x, Tensor y, {_SETTINGS}) -> Tensor",
+    lambda x, y, backend, *plain: _kernels(backend).unlike_map(x, y, _settings(plain)),
+    _shape_of_map,
+)
+_gradient = _operator(
+    "gradient",
+    f"(Tensor x, Tensor y, Tensor weights, {_SETTINGS}) -> Tensor",
+    lambda x, y, u, backend, *plain: _kernels(backend).gradient(x, y, u, _settings(plain)),
+    lambda x, *_: x.new_empty(x.shape),
+)
 
 
-@operator
-def _gradient(
-    x: Tensor,
-    y: Tensor,
-    weights: Tensor,
-    backend: str,
-    taps: list[float],
-    padding: str,
-    c1: float,
-    c2: float,
-    scale: float,
-    luminance: bool,
-) -> Tensor:
-    settings = Settings(tuple(taps), padding, c1, c2, scale, luminance)
-    return _kernels(backend).gradient(x, y, weights, settings)
+def _plain(settings: Settings) -> tuple[Any, ...]:
+    """The settings as the arguments of an operator."""
+    return list(settings.taps), *settings[1:]
 
 
-@torch.library.register_fake("ssimlab::gradient")
-def _(
-    x: Tensor,
-    y: Tensor,
-    weights: Tensor,
-    backend: str,
-    taps: list[float],
-    padding: str,
-    c1: float,
-    c2: float,
-    scale: float,
-    luminance: bool,
-) -> Tensor:
-    return x.new_empty(x.shape)
+def _settings(plain: Sequence[Any]) -> Settings:
+    """The settings from the arguments of an operator."""
+    return Settings(tuple(plain[0]), *plain[1:])
 
 
 def _gradients(
@@ -143,8 +92,7 @@ def _gradients(
     """The gradients of Σ weights · map that are asked for; ``by_x`` is there already, or None."""
     needs_x, needs_y = ctx.needs_input_grad[:2]
     if torch.is_grad_enabled():
-        settings = Settings(tuple(ctx.settings[1]), *ctx.settings[2:])
-        return eager.gradients(x, y, weights, settings, (needs_x, needs_y))
+        return eager.gradients(x, y, weights, _settings(ctx.settings[1:]), (needs_x, needs_y))
     if needs_x and by_x is None:
         by_x = _gradient(x, y, weights, *ctx.settings)
     by_y = _gradient(y, x, weights, *ctx.settings) if needs_y else None
@@ -174,7 +122,7 @@ def _weight_of_planes(x: Tensor, unlike: Tensor | None, like: Tensor | None) -> 
 def _gradients_of_means(
     ctx: Any, x: Tensor, y: Tensor, weight: Tensor, by_x: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None]:
-    height, width = Settings(tuple(ctx.settings[1]), *ctx.settings[2:]).map_size(*x.shape[-2:])
+    height, width = _settings(ctx.settings[1:]).map_size(*x.shape[-2:])
     weights = (weight / (height * width)).expand(*x.shape[:-2], height, width)
     return _gradients(ctx, x, y, weights, by_x)
 
@@ -254,7 +202,3 @@ def means(x: Tensor, y: Tensor, backend: str, settings: Settings) -> tuple[Tenso
 def unlike_map(x: Tensor, y: Tensor, backend: str, settings: Settings) -> Tensor:
     """The map of 1 - SSIM by a kernel."""
     return _unlike_map(x, y, backend, *_plain(settings))
-
-
-def _plain(settings: Settings) -> tuple[Any, ...]:
-    return list(settings.taps), *settings[1:]

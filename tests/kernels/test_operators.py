@@ -226,7 +226,7 @@ def test_describe_names_what_is_used_and_why_the_others_are_not():
     x, y = random_pair(20, 20)
     lines = kernels.describe(x, y).splitlines()
     assert lines[0].startswith("-> cpu     fused loops compiled by Numba")
-    assert lines[1].startswith("   triton ")
+    assert lines[1].startswith("   triton  not used: ")
     assert lines[2].startswith("   eager   torch operations")
     told = kernels.describe(x, y, taps=35).splitlines()
     assert told[0] == "   cpu     not used: the window has 35 taps, and the kernels take up to 33"
