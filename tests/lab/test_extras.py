@@ -10,17 +10,16 @@ from ssimlab._extras import extra
 
 # All modules are imported, and what needs nothing of the extra is used; then each thing that does.
 BARE = """
-import importlib.abc, importlib.machinery, json, sys, types
+import importlib.machinery, json, sys, types
 
 missing = {"matplotlib", "cycler", "PIL", "skimage", "ipywidgets", "IPython", "tqdm"}
 
-class Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in missing:
-            return None
-        return importlib.machinery.PathFinder.find_spec(name, path, target)
+class Finder(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in missing else super().find_spec(name, path, target)
 
-sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Finder()
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Finder
 
 import torch
 import ssimlab.conformance, ssimlab.trace
