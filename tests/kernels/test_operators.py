@@ -185,6 +185,37 @@ def test_workers_of_a_data_loader_compute_the_same(workers):
     assert torch.equal(found, expected)
 
 
+# Not compiled, the loops are Python's, which raises where an index leaves its array.
+UNCOMPILED = """
+import torch
+from ssimlab import Window, dissimilarity, kernels
+from ssimlab.kernels import cpu
+
+assert not hasattr(cpu.sweep, "signatures")
+cpu.TILE = 5, 6  # several tiles of a small image
+torch.manual_seed(0)
+for window in (Window(3), Window(5, None, "reflect"), Window(3, 0.5, "zero"), Window(1)):
+    for x in (torch.rand(2, 9, 13).double(), torch.rand(13, 11).double().mT):
+        y = 0.3 * torch.rand_like(x) + 0.7 * x.flip(-1)
+        for reduction in ("mean", "none"):
+            found = []
+            for backend in ("cpu", "eager"):
+                a, b = x.clone().requires_grad_(), y.clone().requires_grad_()
+                value = dissimilarity(
+                    a, b, data_range=1.0, window=window, reduction=reduction, backend=backend
+                )
+                weights = torch.linspace(-1, 1, value.numel()).double().reshape(value.shape)
+                found.append((value, *torch.autograd.grad((weights * value).sum(), (a, b))))
+            for ours, theirs in zip(*found, strict=True):
+                assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-13), (window, reduction)
+print("the same")
+"""
+
+
+def test_the_loops_stay_inside_their_arrays():
+    assert run(UNCOMPILED, NUMBA_DISABLE_JIT="1").stdout == "the same\n"
+
+
 COLD = """
 import torch, ssimlab
 x = torch.rand(1, 20, 20, requires_grad=True)
