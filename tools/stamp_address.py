@@ -28,7 +28,7 @@ import os
 if importlib.util.find_spec("ssimlab") is None:
     repository = "git+{url}"
     source = os.environ.get("SSIMLAB_SOURCE", repository)
-    %pip install "ssimlab[lab,peers] @ {{source}}"
+    %pip install "ssimlab[lab,peers,kernels] @ {{source}}"
     importlib.invalidate_caches()"""
 
 COLAB_LINK = re.compile(r"\[Open in Colab\]\([^)]*\)")

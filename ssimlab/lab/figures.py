@@ -188,6 +188,101 @@ def bars(
     return figure
 
 
+def spreads(
+    values: Mapping[str, tuple[float, float, float]],
+    *,
+    xlabel: str,
+    xscale: str = "linear",
+    notes: Mapping[str, str] | None = None,
+    notes_title: str = "",
+    format: str = "{:.1f}",
+    marks: Mapping[str, float] | None = None,
+) -> Figure:
+    """One line for each name: the median as a dot with its figure, the quartiles as a bar.
+
+    Args:
+        values: name -> (lower quartile, median, upper quartile).
+        xlabel: with units.
+        xscale: matplotlib's scale, such as "log".
+        notes: name -> what stands at the right end of its line.
+        notes_title: stands above the notes.
+        format: of the median.
+        marks: name -> abscissa of thin vertical lines.
+    """
+    with styled() as plt:
+        figure, axis = plt.subplots(figsize=(WIDTH, 0.75 + 0.36 * len(values)))
+        for place, (low, median, high) in enumerate(values.values()):
+            axis.plot([low, high], [place] * 2, "-", color=COLORS[0], linewidth=3)
+            axis.plot([median], [place], "o", color=COLORS[0], markersize=7)
+            axis.annotate(format.format(median), (high, place), xytext=(8, 0), fontsize=9,
+                          textcoords="offset points", va="center")  # fmt: skip
+        for name, at in (marks or {}).items():
+            axis.axvline(at, color="#777777", linewidth=1, linestyle=":")
+            axis.annotate(name, (at, 1), xycoords=("data", "axes fraction"), ha="center",
+                          va="bottom", fontsize=8, color="#555555")  # fmt: skip
+        for place, name in enumerate(values):
+            axis.annotate((notes or {}).get(name, ""), (1.02, place), va="center", fontsize=8.5,
+                          xycoords=("axes fraction", "data"), annotation_clip=False)  # fmt: skip
+        axis.annotate(notes_title, (1.02, -0.75), va="center", fontsize=8.5, color="#555555",
+                      xycoords=("axes fraction", "data"), annotation_clip=False)  # fmt: skip
+        axis.set_yticks(range(len(values)), list(values))
+        axis.set(xlabel=xlabel, xscale=xscale, ylim=(len(values) - 0.4, -0.6))
+        axis.margins(x=0.18)
+        if xscale == "log":
+            _plain_ticks(axis.xaxis)
+        axis.grid(False, axis="y")
+        plt.close(figure)
+    return figure
+
+
+def roof(
+    instructions: float,
+    bandwidth: float,
+    points: Mapping[str, tuple[float, float]],
+    *,
+    lower: Mapping[str, float] | None = None,
+) -> Figure:
+    """A roofline: what the machine's two peaks allow, and where some computations stand.
+
+    Args:
+        instructions: of the machine, 10⁹ in a second.
+        bandwidth: of its memory, 10⁹ bytes in a second.
+        points: name -> (instructions for each byte, 10⁹ instructions in a second).
+        lower: name -> a lower peak, 10⁹ instructions in a second.
+    """
+    ridge = instructions / bandwidth
+    left = min([ridge / 4, *(x / 2 for x, _ in points.values())])
+    right = max([ridge * 4, *(2 * x for x, _ in points.values())])
+    with styled() as plt:
+        figure, axis = plt.subplots(figsize=(WIDTH, 2.9))
+        axis.plot([left, ridge, right], [left * bandwidth, *[instructions] * 2], color="#555555")
+        for name, peak in (lower or {}).items():
+            axis.plot([peak / bandwidth, right], [peak] * 2, "--", color="#555555", linewidth=1)
+            axis.annotate(name, (peak / bandwidth, peak), xytext=(6, -4), fontsize=8, va="top",
+                          textcoords="offset points", color="#555555")  # fmt: skip
+        for (name, (x, y)), color in zip(points.items(), COLORS, strict=False):
+            axis.plot([x, x], [y, min(instructions, x * bandwidth)], ":", color=color, linewidth=1)
+            axis.plot([x], [y], "o", color=color, markersize=8)
+            far = x > ridge
+            axis.annotate(name, (x, y), xytext=(-10 if far else 10, 0), fontsize=9, va="center",
+                          ha="right" if far else "left", textcoords="offset points")  # fmt: skip
+        axis.set(xscale="log", yscale="log", xlim=(left, right))
+        axis.set(xlabel="instructions for each byte", ylabel="10⁹ instructions a second")
+        _plain_ticks(axis.xaxis)
+        _plain_ticks(axis.yaxis)
+        plt.close(figure)
+    return figure
+
+
+def _plain_ticks(axis):
+    """1, 2, 5, 10 … along a logarithmic axis, as numbers and not as powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
 def _draw(figure, axis, panel):
     image = panel.image.detach().cpu()
     if image.ndim == 3:

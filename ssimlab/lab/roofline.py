@@ -1,0 +1,189 @@
+"""The numbers of a machine that bound what a kernel can reach, and the kernel's own.
+
+The cores execute so many arithmetic instructions in a second, each for a whole vector of pixels,
+fewer where each has to load a pixel from the cache, and so many bytes come from memory; what needs
+so many of either cannot be faster than the slower of them allows. The peaks are measured by small loops, compiled as the kernel is and with
+vectors of the width that its compiler chooses. The kernel's instructions are counted by running
+its own loops on numbers that count. Source: Williams, Waterman and Patterson (2009).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from .._extras import extra
+
+STEPS = 32  # multiply-adds for each load and store
+
+
+class Peaks(NamedTuple):
+    """What the machine reached with all threads together, float32."""
+
+    instructions: float  # multiply-adds in a second, each number of a vector counted
+    loading: float  # the same where each loads a number from the first cache
+    bytes: float  # to and from memory in a second
+
+
+def peaks(threads: int | None = None, *, repeats: int = 5) -> Peaks:
+    """Measure the machine, the best of some repeats; half a second, and a second to compile.
+
+    Args:
+        threads: how many work at once; as many as torch uses by default.
+        repeats: of each measurement.
+
+    Raises:
+        ModuleNotFoundError: Numba is not installed.
+    """
+    threads = threads or torch.get_num_threads()
+    multiply_add, load_add = _loops()
+    rounds = 2000
+    small = [np.ones(2048, np.float32) for _ in range(threads)]  # fits into the first cache
+    large = [np.ones((2, 1 << 23), np.float32) for _ in range(threads)]  # fits into none
+    with ThreadPoolExecutor(threads) as pool:
+
+        def best(work: Callable[[Any], object], on: Sequence[Any]) -> float:
+            seconds: list[float] = []
+            for _ in range(repeats + 1):  # the first compiles and starts the threads
+                begin = time.perf_counter()
+                list(pool.map(work, on))
+                seconds.append(time.perf_counter() - begin)
+            return min(seconds[1:])
+
+        arithmetic = best(lambda v: multiply_add(v, rounds), small)
+        loading = best(lambda v: load_add(v, rounds), small)
+        copying = best(lambda halves: np.copyto(halves[0], halves[1]), large)
+    done = STEPS * rounds * sum(v.size for v in small)
+    return Peaks(
+        done / arithmetic,
+        done / loading,
+        sum(v.nbytes for v in large) / copying,
+    )
+
+
+def instructions(taps: Sequence[float], *, gradient: bool = True) -> float:
+    """Arithmetic instructions of the CPU kernel for a pixel: counted, and a vector's counted once.
+
+    A product and the sum that takes it up are one instruction, as the compiler has it. What is
+    computed twice where tiles overlap is counted once.
+
+    Args:
+        taps: the window's weights along one dimension.
+        gradient: whether the gradient is made too.
+
+    Raises:
+        ModuleNotFoundError: Numba is not installed.
+    """
+    with extra("kernels"):
+        from ..kernels import cpu
+
+    count = [0]
+    r = len(taps) // 2
+    rows, columns = 6 * r + 1, cpu.BLOCK + 2 * r
+
+    def numbers(*shape: int) -> Any:
+        generator = np.random.default_rng(0)
+        array = np.empty(shape, object)
+        array.ravel()[:] = [_Counted(v, count) for v in generator.random(array.size)]
+        return array
+
+    images, moments, spread = numbers(3, rows, columns), numbers(6, rows, columns), None
+    spread, window, result = numbers(4, rows, columns), numbers(6, columns), numbers(2, columns)
+    w, one, padded = numbers(len(taps)), numbers(1)[0], numbers(rows, columns)
+    loops: list[tuple[Any, tuple[Any, ...]]] = [
+        (cpu.along_rows_pair, (images, moments, w, taps, r, r)),
+        (cpu.along_rows_difference, (images, moments, w, taps, r, r)),
+        (cpu.down_columns_pair, (images, moments, window, w, taps, 0, r)),
+        (cpu.down_columns_difference, (images, moments, window, w, taps, 0, r)),
+        (cpu.combine, (images, moments, window, result, taps, one, one, True, 0, r)),
+    ]
+    if gradient:
+        loops += [
+            (cpu.spread_down_columns, (images, moments, spread, w, taps, 0, r)),
+            (cpu.spread_along_rows, (images, spread, padded, w, taps, 0, r)),
+        ]
+    for function, arguments in loops:
+        function.py_func(*arguments)
+    return count[0] / cpu.BLOCK
+
+
+class _Counted:
+    """A number that counts what is done with it, a product and the sum that takes it up as one."""
+
+    def __init__(self, value: float, count: list[int], product: bool = False) -> None:
+        self.value, self.count, self.product = value, count, product
+
+    def _result(self, value: float, *, free: bool = False, product: bool = False) -> _Counted:
+        self.count[0] += not free
+        return _Counted(value, self.count, product)
+
+    def _sum(self, other: Any, value: float) -> _Counted:
+        return self._result(value, free=self.product or getattr(other, "product", False))
+
+    def __add__(self, other: Any) -> _Counted:
+        return self._sum(other, self.value + _value(other))
+
+    def __sub__(self, other: Any) -> _Counted:
+        return self._sum(other, self.value - _value(other))
+
+    def __rsub__(self, other: Any) -> _Counted:
+        return self._sum(other, _value(other) - self.value)
+
+    def __mul__(self, other: Any) -> _Counted:
+        return self._result(self.value * _value(other), product=True)
+
+    def __truediv__(self, other: Any) -> _Counted:
+        return self._result(self.value / _value(other))
+
+    def __rtruediv__(self, other: Any) -> _Counted:
+        return self._result(_value(other) / self.value)
+
+    def __neg__(self) -> _Counted:
+        return self._result(-self.value)
+
+    def __lt__(self, other: Any) -> bool:
+        self.count[0] += 1
+        return self.value < _value(other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def _value(number: Any) -> float:
+    return getattr(number, "value", number)
+
+
+def _loops() -> tuple[Any, Any]:
+    with extra("kernels"):
+        from numba import njit
+
+    compiled = njit(nogil=True, fastmath={"contract"})
+
+    # Loops of a constant number of steps are unrolled, and the one around them takes vectors.
+    @compiled
+    def multiply_add(v: Any, rounds: int) -> None:
+        a, b = np.float32(0.999), np.float32(0.001)
+        for _ in range(rounds):
+            for j in range(len(v)):
+                t = v[j]
+                for _ in range(STEPS):
+                    t = t * a + b
+                v[j] = t
+
+    @compiled
+    def load_add(v: Any, rounds: int) -> None:
+        a, out = np.float32(0.5), np.zeros_like(v)
+        around = np.zeros(len(v) + STEPS, v.dtype)
+        for _ in range(rounds):
+            for j in range(len(v)):
+                t = np.float32(0)
+                for k in range(STEPS):
+                    t = t * a + around[j + k]
+                out[j] += t
+        v[0] = out[0]  # or the loop would be left out
+
+    return multiply_add, load_add
