@@ -1,0 +1,95 @@
+"""Errors of value and gradient in float32 on photographs, against the definition in float64.
+
+The oracle is :mod:`ssimlab.reference` with torch's own derivatives: it shares no code with the
+kernels. It sees the pixels as float32 holds them, so that a picture that was rounded when an
+offset was added is no candidate's fault. It has the padding of the candidate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from ssimlab import reference
+from ssimlab.lab import images
+from ssimlab.window import Window
+
+from .peers import SSIM, Peer, Score
+from .record import Accuracy
+
+OFFSETS = (0.0, 1e3)
+PHOTOS = ("camera", "astronaut", "coffee", "moon", "rocket")
+DISTORTIONS: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
+    images.add_noise,
+    images.blur,
+    images.brighten,
+)
+
+
+def pairs(size: int, offset: float) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Distorted photographs and the photographs, float32, (1, 1, H, W)."""
+    for name in PHOTOS:
+        photo = images.photo(name, size=size)[None, None]
+        for distort in DISTORTIONS:
+            yield (distort(photo) + offset).float(), (photo + offset).float()
+
+
+def errors(
+    score: Score, x: torch.Tensor, y: torch.Tensor, padding: str, gradient: bool = True
+) -> tuple[float, float | None]:
+    """The absolute error of the score, and the gradient's: |g - oracle| over |oracle|."""
+    exact, exact_gradient = with_gradient(
+        lambda x, y: reference.ssim(x, y, data_range=1.0, window=Window(padding=padding)),
+        x.double(),
+        y.double(),
+    )
+    if not gradient:
+        return abs(float(score(x, y)) - exact), None
+    value, own_gradient = with_gradient(score, x, y)
+    distance = (own_gradient.double() - exact_gradient).norm() / exact_gradient.norm()
+    return abs(value - exact), distance.item()
+
+
+def with_gradient(score: Score, x: torch.Tensor, y: torch.Tensor) -> tuple[float, torch.Tensor]:
+    """The score and its gradient by x."""
+    x = x.detach().clone().requires_grad_()
+    value = score(x, y)
+    (gradient,) = torch.autograd.grad(value, x)
+    return value.item(), gradient
+
+
+def worst(peer: Peer, offset: float, size: int = 256) -> Accuracy:
+    """The worst errors of a candidate over all photographs and distortions."""
+    found: dict[str, Any] = {"name": peer.name, "offset": offset}
+    if peer.version is None:
+        return Accuracy(**found, score=None, gradient=None, problem="not installed")
+    try:
+        score = peer.load()
+        all_errors = [errors(score, *p, peer.padding, peer.gradient) for p in pairs(size, offset)]
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        return Accuracy(**found, score=None, gradient=None, problem=problem)
+    of_scores, of_gradients = zip(*all_errors, strict=True)
+    score_error, gradient_error = largest(of_scores), None
+    if peer.gradient:
+        gradient_error = largest(of_gradients)
+    lost = score_error is None or (peer.gradient and gradient_error is None)
+    return Accuracy(
+        **found,
+        score=score_error,
+        gradient=gradient_error,
+        problem="NaN" if lost else None,
+    )
+
+
+def largest(numbers: Sequence[float]) -> float | None:
+    """The largest, or None where one is NaN or infinite."""
+    return max(numbers) if all(map(math.isfinite, numbers)) else None
+
+
+def run(size: int = 256) -> dict[str, Any]:
+    """Every candidate at every offset."""
+    return {"accuracy": [worst(peer, offset, size) for peer in SSIM for offset in OFFSETS]}

@@ -1,0 +1,244 @@
+"""The candidates: what each is called, which distribution brings it, and how it is asked for SSIM.
+
+Every candidate of ``SSIM`` is asked for the mean over the windows that lie within the image, of
+11 x 11 pixels with Gaussian weights, sigma 1.5, and a data range of 1. What one of them does
+otherwise stands in its ``window``. Libraries are imported when a candidate is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+#: A score from two images: tensors (N, C, H, W), or arrays of bytes (H, W, C) for 8-bit kinds.
+Score = Callable[[Any, Any], Any]
+
+PUBLISHED = "Gaussian 11 × 11, σ 1.5, valid"
+REFLECTED = "Gaussian 11 × 11, σ 1.5, over a reflected border too"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One candidate.
+
+    Attributes:
+        name: as tables show it.
+        distribution: whose version counts.
+        load: imports it and returns its function.
+        window: what it computes, where it is not the published window over valid pixels.
+        gradient: whether the score can be differentiated.
+        padding: what it does at the border, as :class:`ssimlab.Window` has it.
+        prepare: makes of an image what the function takes; its time does not count.
+    """
+
+    name: str
+    distribution: str
+    load: Callable[[], Score]
+    window: str = PUBLISHED
+    gradient: bool = True
+    padding: str = "valid"
+    prepare: Callable[[Any], Any] = lambda image: image
+
+    @property
+    def version(self) -> str | None:
+        """The installed version, or None."""
+        try:
+            return importlib.metadata.version(self.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+
+def _ssimlab(backend: str) -> Callable[[], Score]:
+    def load() -> Score:
+        from ssimlab import stable
+
+        return lambda x, y: stable.ssim(x, y, data_range=1.0, backend=backend)
+
+    return load
+
+
+def _one_pass() -> Score:
+    from ssimlab import naive
+
+    return lambda x, y: naive.one_pass(x, y, data_range=1.0)
+
+
+def _pytorch_msssim() -> Score:
+    from pytorch_msssim import ssim
+
+    return lambda x, y: ssim(x, y, data_range=1.0)
+
+
+def _kornia() -> Score:
+    from kornia.metrics import ssim
+
+    return lambda x, y: ssim(x, y, 11, max_val=1.0, padding="valid").mean()
+
+
+def _torchmetrics() -> Score:
+    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+    return lambda x, y: ssim(x, y, data_range=1.0)
+
+
+def _frame_analytics() -> Score:
+    import frame_analytics  # pyright: ignore[reportMissingImports]
+
+    return lambda x, y: frame_analytics.ssim(x, y, data_range=1.0)
+
+
+def _piq() -> Score:
+    from piq import ssim  # pyright: ignore[reportMissingImports]
+
+    return lambda x, y: ssim(x, y, data_range=1.0, downsample=False)
+
+
+def _skimage() -> Score:
+    from skimage.metrics import structural_similarity
+
+    def mean_of_planes(x: Any, y: Any) -> float:
+        planes = list(itertools.product(*map(range, x.shape[:-2])))
+        return sum(
+            structural_similarity(
+                x[at].numpy(),
+                y[at].numpy(),
+                data_range=1.0,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+            )
+            for at in planes
+        ) / len(planes)  # pyright: ignore[reportReturnType]
+
+    return mean_of_planes
+
+
+#: SSIM of float images. The first is what the others are compared with.
+SSIM = (
+    Peer("ssimlab", "ssimlab", _ssimlab("cpu")),
+    Peer("ssimlab, eager", "ssimlab", _ssimlab("eager")),
+    Peer("one-pass form", "ssimlab", _one_pass),
+    Peer("pytorch-msssim", "pytorch-msssim", _pytorch_msssim),
+    Peer("kornia", "kornia", _kornia),
+    Peer("torchmetrics", "torchmetrics", _torchmetrics, REFLECTED, padding="reflect"),
+    Peer("frame-analytics", "frame-analytics", _frame_analytics),
+    Peer("piq", "piq", _piq),
+    Peer("scikit-image", "scikit-image", _skimage, gradient=False),
+)
+
+
+def _ms_ssimlab() -> Score:
+    from ssimlab import multiscale
+
+    return lambda x, y: multiscale.ms_ssim(x, y, data_range=1.0, backend="cpu")
+
+
+def _ms_pytorch_msssim() -> Score:
+    from pytorch_msssim import MS_SSIM
+
+    return MS_SSIM(data_range=1.0, channel=3)
+
+
+def _ms_torchmetrics() -> Score:
+    from torchmetrics.functional.image import (
+        multiscale_structural_similarity_index_measure as ms_ssim,
+    )
+
+    return lambda x, y: ms_ssim(x, y, data_range=1.0)
+
+
+def _ms_frame_analytics() -> Score:
+    import frame_analytics  # pyright: ignore[reportMissingImports]
+
+    return lambda x, y: frame_analytics.ms_ssim(x, y, data_range=1.0)
+
+
+def _ms_kornia() -> Score:
+    from kornia.losses import MS_SSIMLoss
+
+    return MS_SSIMLoss(alpha=1.0)
+
+
+#: MS-SSIM of float images, in the published five scales where nothing else is said.
+FIVE_SCALES = "five scales, published weights"
+MS_SSIM = (
+    Peer("ssimlab", "ssimlab", _ms_ssimlab, FIVE_SCALES),
+    Peer("pytorch-msssim", "pytorch-msssim", _ms_pytorch_msssim, FIVE_SCALES),
+    Peer("torchmetrics", "torchmetrics", _ms_torchmetrics, FIVE_SCALES),
+    Peer("frame-analytics", "frame-analytics", _ms_frame_analytics, FIVE_SCALES),
+    Peer(
+        "kornia",
+        "kornia",
+        _ms_kornia,
+        "another measure: five Gaussians of 33 × 33 at full resolution, no halving, with L1",
+    ),
+)
+
+
+def _of_bytes(**window: Any) -> Callable[[], Score]:
+    """ssimlab for arrays of bytes; that they become floats first is part of the time."""
+
+    def load() -> Score:
+        import torch
+
+        from ssimlab import stable
+        from ssimlab.window import Window
+
+        def score(x: Any, y: Any) -> Any:
+            x, y = (torch.from_numpy(image).movedim(-1, 0).float() for image in (x, y))
+            return stable.ssim(x, y, data_range=255.0, window=Window(**window), backend="cpu")
+
+        return score
+
+    return load
+
+
+def _fast_ssim() -> Score:
+    from fast_ssim import ssim  # pyright: ignore[reportMissingImports]
+
+    return lambda x, y: ssim(x, y, data_range=255)
+
+
+#: SSIM of bytes in a uniform window.
+BOX_7 = "uniform 7 × 7"
+BOX = (
+    Peer("ssimlab", "ssimlab", _of_bytes(size=7, sigma=None), BOX_7, gradient=False),
+    Peer("fast-ssim", "fast-ssim", _fast_ssim, BOX_7 + ", variances over n - 1", gradient=False),
+)
+
+
+def _rgba(image: Any) -> tuple[bytes, int, int]:
+    """The bytes, width and height of an image that blazediff-ssim takes."""
+    import numpy as np
+
+    height, width, _ = image.shape
+    pixels = np.full((height, width, 4), 255, np.uint8)
+    pixels[..., :3] = image
+    return pixels.tobytes(), width, height
+
+
+def _blazediff() -> Score:
+    from blazediff_ssim import compare_rgba  # pyright: ignore[reportMissingImports]
+
+    return lambda x, y: compare_rgba(x[0], *y, metric="ssim").score
+
+
+#: SSIM of bytes as MATLAB's script has it.
+LUMA = "Gaussian 11 × 11, valid, of the luma, shrunk to about 256 rows first"
+MATLAB = (
+    Peer("ssimlab", "ssimlab", _of_bytes(), PUBLISHED + ", every channel", gradient=False),
+    Peer("blazediff-ssim", "blazediff-ssim", _blazediff, LUMA, gradient=False, prepare=_rgba),
+)
+
+KINDS = {"ssim": SSIM, "ms_ssim": MS_SSIM, "box": BOX, "matlab": MATLAB}
+
+
+def versions() -> dict[str, str | None]:
+    """The version of every distribution that takes part, and of what they stand on."""
+    names = {peer.distribution: peer.version for kind in KINDS.values() for peer in kind}
+    for name in ("torch", "numba", "numpy"):
+        names[name] = importlib.metadata.version(name)
+    return names

@@ -1,0 +1,22 @@
+"""What a pixel costs, from small images to large ones: a flat line if the time is linear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import measure
+from .peers import SSIM
+from .tasks import Task
+from .timing import call_of, images
+
+SIDES = (64, 128, 256, 512, 1024, 2048, 4096)
+
+
+def run(sides: list[int], rounds: int) -> dict[str, Any]:
+    """Seconds of ssimlab, forward and backward, in each round for square images of each side."""
+    calls = {}
+    for side in sides:
+        call = call_of(SSIM[0], *images(Task("ssim", (1, 1, side, side))), backward=True)
+        call()
+        calls[str(side)] = call
+    return {"seconds": measure.rounds(calls, rounds)}
