@@ -10,7 +10,7 @@ TORCH := torch==2.13.0
 TRITON := triton==3.9.0
 
 .DEFAULT_GOAL := help
-.PHONY: help book test check browser lint format stamp house pins mutants clean
+.PHONY: help book test check bench browser lint format stamp house pins mutants clean
 .NOTPARALLEL:
 
 help: ## show this list
@@ -38,16 +38,22 @@ check: $(READY) ## run the package's tests alone and print the branches that the
 	  $(BIN)/python -m pip install --no-deps $(TRITON)
 	$(BIN)/python -m pytest tests --ignore=tests/book -n $(JOBS) --cov=ssimlab --cov-branch
 
+bench: $(READY) ## measure ssimlab beside its peers and record it (most of an hour, on a quiet machine)
+	$(BIN)/python -m pip install --no-deps -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks --out benchmarks/recorded/cpu.json
+	$(BIN)/python -m tools.benchmark_tables
+
 browser: $(READY) ## name the browser that the pages are tested in; where there is none, obtain it
 	$(BIN)/python -m tools.browser
 
-lint: $(READY) ## check style, types, notebooks, stamped addresses and the picture of the house; change nothing
+lint: $(READY) ## check style, types, notebooks, stamped addresses, the house's picture, the tables; change nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 	$(BIN)/python -m tools.stamp_address --check
 	$(BIN)/python -m tools.house --check
+	$(BIN)/python -m tools.benchmark_tables --check
 
 format: $(READY) ## mend what the linters can mend by themselves
 	$(BIN)/ruff check --fix .
@@ -74,4 +80,4 @@ mutants: $(READY) ## break the package in small ways and report the share that `
 
 clean: ## remove what was built; .venv too
 	rm -rf _build .venv .pytest_cache .ruff_cache .hypothesis .coverage* build dist *.egg-info
-	find ssimlab tests tools claims book -name __pycache__ -type d -prune -exec rm -rf {} +
+	find ssimlab tests tools claims benchmarks book -name __pycache__ -type d -prune -exec rm -rf {} +

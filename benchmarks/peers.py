@@ -8,7 +8,7 @@ otherwise stands in its ``window``. Libraries are imported when a candidate is l
 from __future__ import annotations
 
 import importlib.metadata
-import itertools
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -99,19 +99,16 @@ def _piq() -> Score:
 def _skimage() -> Score:
     from skimage.metrics import structural_similarity
 
+    options: dict[str, Any] = {
+        "data_range": 1.0,
+        "gaussian_weights": True,
+        "sigma": 1.5,
+        "use_sample_covariance": False,
+    }
+
     def mean_of_planes(x: Any, y: Any) -> float:
-        planes = list(itertools.product(*map(range, x.shape[:-2])))
-        return sum(
-            structural_similarity(
-                x[at].numpy(),
-                y[at].numpy(),
-                data_range=1.0,
-                gaussian_weights=True,
-                sigma=1.5,
-                use_sample_covariance=False,
-            )
-            for at in planes
-        ) / len(planes)  # pyright: ignore[reportReturnType]
+        planes = zip(x.flatten(0, -3).numpy(), y.flatten(0, -3).numpy(), strict=True)
+        return statistics.fmean(float(structural_similarity(*p, **options)) for p in planes)  # pyright: ignore[reportArgumentType]
 
     return mean_of_planes
 

@@ -114,7 +114,9 @@ def bytes_per_second(threads: int, mib: int = 256) -> float:
     count = mib * 2**20 // 4 // threads
     arrays = [[np.ones(count, np.float32) for _ in range(3)] for _ in range(threads)]
     factor = np.float32(0.5)
-    elapsed = best_seconds(lambda t: triad(*arrays[t], factor), threads)
+    elapsed = best_seconds(
+        lambda t: triad(arrays[t][0], arrays[t][1], arrays[t][2], factor), threads
+    )
     return threads * count * 12 / elapsed
 
 

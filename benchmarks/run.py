@@ -122,13 +122,12 @@ def results(task: Task, answers: list[dict[str, Any]]) -> Iterator[Result]:
     """What is said of each candidate, from the answers of the processes."""
     base, *_ = peers.KINDS[task.kind]
     for peer in peers.KINDS[task.kind]:
-        problems = [
-            a["problems"][n] for a in answers for n in (peer.name, base.name) if n in a["problems"]
-        ]
-        if problems:
-            yield measure.without_result(peer.name, peer.window, problems[0])
+        pair = (peer.name, base.name)
+        found = [a["problems"][name] for a in answers for name in pair if name in a["problems"]]
+        if found:
+            yield measure.without_result(peer.name, peer.window, found[0])
         else:
-            own, others = ([a["seconds"][n] for a in answers] for n in pair)
+            own, others = ([a["seconds"][name] for a in answers] for name in pair)
             yield measure.result(peer.name, peer.window, own, others)
 
 
@@ -140,7 +139,7 @@ def accuracy(quick: bool, env: dict[str, str], progress: Progress) -> list[Accur
 
 def memories(quick: bool, env: dict[str, str], progress: Progress) -> list[Memory]:
     """The peak of each candidate, each in a process of its own."""
-    shape = list(tasks.BATCH if quick else tasks.FULL_HD)
+    shape: list[int] = [*(tasks.BATCH if quick else tasks.FULL_HD)]
     found: list[Memory] = []
     for peer in peers.SSIM:
         progress(f"memory of {peer.name}")

@@ -59,7 +59,8 @@ def hold_to(threads: int) -> None:
 def _timing(task: dict[str, Any], rounds: int) -> dict[str, Any]:
     from . import timing
 
-    return timing.run(Task(**task | {"shape": tuple(task["shape"])}), rounds)
+    task["shape"] = tuple(task["shape"])
+    return timing.run(Task(**task), rounds)
 
 
 def _memory(name: str, shape: list[int]) -> dict[str, Any]:

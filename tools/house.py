@@ -29,7 +29,7 @@ def part_of(module: str) -> str:
 
 def house(root: Path = ROOT) -> House:
     """The house as the imports have it."""
-    project = Project(root, ("ssimlab", "claims", "tools"))
+    project = Project(root, ("ssimlab", "claims", "benchmarks", "tools"))
     imported: House = {}
     for module in project.modules():
         imported.setdefault(part_of(module), set()).update(project.needs_of(module).modules)

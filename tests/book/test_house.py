@@ -10,7 +10,7 @@ from tools.imports import Project
 #: From the top of the house down. A part may import those of its own line and of those below it.
 LAYERS = (
     "notebooks tools",
-    "claims",
+    "claims benchmarks",
     "ssimlab.lab ssimlab.conformance",
     "ssimlab.trace",
     "ssimlab.losses",
@@ -27,6 +27,8 @@ STRANGERS = [
     {"ssimlab.lab", "ssimlab.conformance"},
     {"notebooks", "tools"},
     {"notebooks", "claims"},
+    {"notebooks", "benchmarks"},
+    {"claims", "benchmarks"},
     # The oracle and what it judges.
     {"ssimlab.reference", "ssimlab.stable"},
     {"ssimlab.reference", "ssimlab.naive"},

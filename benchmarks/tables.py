@@ -1,0 +1,211 @@
+"""A record as Markdown: what README.md and the book show.
+
+Every table has the ratio of a peer's time to that of ssimlab, above 1 where ssimlab is faster, as
+the median with the quartiles; and in the same row what the peer's result is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .record import Accuracy, Machine, Record, Result, Spread, Timing
+
+NOTHING = "–"
+QUICK = (
+    "**These numbers are a placeholder:** a quick run of few rounds in one process, which shows "
+    "that all works. `make bench` measures."
+)
+
+
+def markdown(record: Record) -> str:
+    """The main table, and under it what it costs, where and with which versions."""
+    parts = [main_table(record), reading(record), costs(record), where(record)]
+    if record["quick"]:
+        parts.insert(0, QUICK)
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def main_table(record: Record) -> str:
+    """A row for each candidate: times at each shape, errors, memory."""
+    timings = [t for t in shown(record, "ssim") if t["threads"] == record["machine"]["threads"]]
+    heads = ["", *map(title, timings), "error of the score", "of the gradient", "peak memory"]
+    rows = [
+        [
+            name,
+            *(ratio(t, name) for t in timings),
+            errors(record["accuracy"], name, "score"),
+            errors(record["accuracy"], name, "gradient"),
+            memory(record, name),
+        ]
+        for name in names(timings, record)
+    ]
+    return table(heads, rows)
+
+
+def timing_table(record: Record, kind: str = "ssim", threads: int = 0, isa: str = "native") -> str:
+    """The ratios and times of all candidates of a kind, with so many threads; 0 is all."""
+    threads = threads or record["machine"]["threads"]
+    timings = [t for t in shown(record, kind, isa) if t["threads"] == threads]
+    everyone = dict.fromkeys(r["name"] for t in timings for r in t["results"] if r["ms"])
+    rows = [
+        [name, *(cell for t in timings for cell in (ratio(t, name), milliseconds(t, name)))]
+        for name in everyone
+    ]
+    return table(["", *(h for t in timings for h in (title(t), "ms"))], rows)
+
+
+def sizes_table(record: Record) -> str:
+    """What a pixel costs at each size."""
+    rows = [[f"{s['side']}²", spread(s["ns_per_pixel"])] for s in record["sizes"]]
+    return table(["image", "ns for each pixel"], rows)
+
+
+def limits_table(record: Record) -> str:
+    """What the machine can do, and the share reached."""
+    rows = [
+        [
+            str(each["threads"]),
+            f"{each['gfma_per_s']:.0f}",
+            f"{each['gb_per_s']:.0f}",
+            f"{each['share_of_operations']:.0%}",
+            f"{each['share_of_bandwidth']:.0%}",
+        ]
+        for each in record["limits"]
+    ]
+    heads = ["threads", "10⁹ multiply-adds/s", "GB/s", "share reached", "share of bandwidth"]
+    return table(heads, rows)
+
+
+def shown(record: Record, kind: str, isa: str = "native") -> list[Timing]:
+    """The timings of a kind, those with a backward pass first."""
+    timings = [t for t in record["timings"] if t["kind"] == kind and t["isa"] == isa]
+    return sorted(timings, key=lambda t: not t["backward"])
+
+
+def names(timings: Iterable[Timing], record: Record) -> list[str]:
+    """Everyone with a time or an error, in the order of the record."""
+    timed = [r["name"] for t in timings for r in t["results"] if r["ms"]]
+    judged = [a["name"] for a in record["accuracy"] if a["score"] is not None]
+    found = {*timed, *judged}
+    order = [r["name"] for t in timings for r in t["results"]]
+    return [name for name in dict.fromkeys([*order, *judged]) if name in found]
+
+
+def result(timing: Timing, name: str) -> Result | None:
+    """One candidate's result, if it has a time."""
+    return next((r for r in timing["results"] if r["name"] == name and r["ms"]), None)
+
+
+def ratio(timing: Timing, name: str) -> str:
+    """How many times as long a candidate takes; of ssimlab itself the milliseconds."""
+    found = result(timing, name)
+    if found is None:
+        return NOTHING
+    if found is timing["results"][0]:
+        return milliseconds(timing, name) + " ms"
+    return f"{spread(found['ratio'])} ×" if found["ratio"] else NOTHING
+
+
+def milliseconds(timing: Timing, name: str) -> str:
+    """The median time."""
+    found = result(timing, name)
+    return number(found["ms"]["median"]) if found and found["ms"] else NOTHING
+
+
+def errors(accuracy: Sequence[Accuracy], name: str, of: str) -> str:
+    """The worst errors at each offset, as 2e-08 · 4e-08."""
+    found = [a for a in accuracy if a["name"] == name]
+    values = [a["score"] if of == "score" else a["gradient"] for a in found]
+    if not any(value is not None for value in values):
+        return NOTHING
+    return " · ".join(NOTHING if value is None else f"{value:.0e}" for value in values)
+
+
+def memory(record: Record, name: str) -> str:
+    """Peak memory in image buffers."""
+    buffers = (m["buffers"] for m in record["memory"] if m["name"] == name)
+    found = next(buffers, None)
+    return NOTHING if found is None else number(found)
+
+
+def reading(record: Record) -> str:
+    """How the main table is to be read."""
+    offsets = " and ".join(f"{o:g}" for o in dict.fromkeys(a["offset"] for a in record["accuracy"]))
+    shape = next((m["shape"] for m in record["memory"]), None)
+    text = (
+        "The first row has ssimlab's own time, all others how many times as long they take: the "
+        f"median [quartiles] of paired rounds in {record['processes']} fresh processes, float32, "
+        f"{record['machine']['threads']} threads, gradient by one image. "
+    )
+    if offsets:
+        text += (
+            "Errors are the worst over photographs and distortions against float64, with offsets "
+            f"of {offsets} data ranges added: absolute for the score, relative for the gradient. "
+        )
+    if shape:
+        text += f"Peak memory of forward and backward is in buffers of one image, {size(shape)}. "
+    differing = dict.fromkeys(
+        f"{r['name']}: {r['window']}"
+        for t in shown(record, "ssim")
+        for r in t["results"]
+        if r["ms"] and r["window"] != t["results"][0]["window"]
+    )
+    missing = [name for name, version in record["versions"].items() if version is None]
+    if differing:
+        text += f"Not the window of the others: {'; '.join(differing)}. "
+    if missing:
+        text += f"Not installed, so not measured: {', '.join(missing)}. "
+    return text.strip()
+
+
+def costs(record: Record) -> str:
+    """What ssimlab costs: milliseconds, memory, the first call."""
+    found: list[str] = []
+    for m in record["memory"]:
+        if m["name"] == "ssimlab" and m["mib"] is not None:
+            found.append(f"{m['mib']:.0f} MiB beyond the images at {size(m['shape'])}")
+    for first in record["first_calls"]:
+        found.append(
+            f"a first call of {first['first_call_s']:.1f} s, with Numba's import another "
+            f"{first['import_numba_s']:.1f} s, while the cache is {first['cache']}"
+        )
+    return f"What it costs: {'; '.join(found)}." if found else ""
+
+
+def where(record: Record) -> str:
+    """Machine and versions."""
+    m: Machine = record["machine"]
+    installed = [f"{n} {v}" for n, v in record["versions"].items() if v is not None]
+    wide = "AVX-512" if "avx512f" in m["flags"] else "AVX2" if "avx2" in m["flags"] else ""
+    cpu = ", ".join(filter(None, [m["cpu"], wide, f"{m['cores']} cores", m["system"]]))
+    return f"{m['date']}, {cpu}; Python {m['python']}, {', '.join(installed)}."
+
+
+def title(timing: Timing) -> str:
+    """What a column of times is of."""
+    pass_ = "forward + backward" if timing["backward"] else "forward"
+    return f"{pass_}, {size(timing['shape'])}"
+
+
+def size(shape: Sequence[int]) -> str:
+    """8 × 3 × 256²."""
+    *planes, height, width = shape
+    image = [f"{height}²"] if height == width else [str(height), str(width)]
+    return " × ".join([*map(str, planes), *image])
+
+
+def spread(of: Spread) -> str:
+    """17.7 [15.8–19.3]."""
+    return f"{number(of['median'])} [{number(of['low'])}–{number(of['high'])}]"
+
+
+def number(value: float) -> str:
+    """Three digits at most, and never an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; nothing without rows."""
+    lines = [f"| {' | '.join(cells)} |" for cells in rows]
+    rule = "|".join(["---", *["--:"] * (len(heads) - 1)])
+    return "\n".join([f"| {' | '.join(heads)} |", f"|{rule}|", *lines]) if lines else ""
