@@ -1,9 +1,10 @@
 """Build the book into _build/html, or say that it is up to date: ``python -m tools.build_book``.
 
-1. The claims are measured and their page is written.
+1. The claims are measured and their page is written; the recorded benchmarks become tables.
 2. Every page of _toc.yml has to exist.
 3. Notebooks run in parallel, each in an empty folder, and their outputs are kept in
-   _build/outputs.
+   _build/outputs. One that measures time (``"ssimlab": {"alone": true}`` in its metadata) runs
+   after the others, with the machine to itself.
 4. Sphinx makes all pages from those outputs, with warnings as errors.
 5. The pages are checked: see html_checks.py.
 
@@ -19,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
@@ -30,7 +32,7 @@ from jupyter_cache.executors.utils import single_nb_execution
 
 import claims
 from claims import page as claims_page
-from tools import fingerprints
+from tools import benchmark_tables, fingerprints
 from tools.html_checks import problems
 from tools.imports import ROOT, Project
 
@@ -44,7 +46,6 @@ COLORS = re.compile(r"\x1b\[[0-9;]*m")
 NOTEBOOK_ENVIRONMENT = {
     "SSIMLAB_STATIC": "1",  # explorers come as plain HTML, alive in a page without a kernel
     "PYTHONHASHSEED": "0",
-    "OMP_NUM_THREADS": "1",  # notebooks share the cores by running side by side
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
 
@@ -108,6 +109,12 @@ def write_claims(project: Project) -> None:
         sys.exit("\n".join(["Verdicts have changed, so no page was made.", *surprises]))
 
 
+def runs_alone(path: Path) -> bool:
+    """Whether a notebook says that it needs the machine to itself."""
+    metadata = json.loads(path.read_text(encoding="utf8"))["metadata"]
+    return metadata.get("ssimlab", {}).get("alone", False)
+
+
 def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
     """Run one notebook from its first cell to its last, with nothing beside it."""
     notebook = nbformat.read(path, as_version=4)
@@ -150,27 +157,35 @@ def execute_changed(project: Project, notebooks: list[Path], jobs: int) -> None:
         return
 
     print(f"Running {len(changed)} of {len(notebooks)} notebooks, {jobs} at a time", flush=True)
-    os.environ.update(NOTEBOOK_ENVIRONMENT)
     failed = []
-    with ProcessPoolExecutor(jobs) as pool:
-        running = {pool.submit(execute, path): path for path in changed}
-        for done, run in enumerate(as_completed(running), start=1):
-            path = running[run]
-            try:
-                notebook, seconds = run.result()
-                noted = {"fingerprint": changed[path], "execution_seconds": seconds}
-                bundle = CacheBundleIn(notebook, str(path), data=noted)
-                cache.cache_notebook_bundle(bundle, overwrite=True)
-                outcome = f"{seconds:.1f} s"
-            except NbValidityError:
-                failed.append(f"{path.name}: not every code cell ran")
-                outcome = "FAILED"
-            except Exception as error:
-                failed.append(f"{path.name}:\n{error}")
-                outcome = "FAILED"
-            print(f"  [{done}/{len(changed)}] {path.stem}: {outcome}", flush=True)
+    for done, (path, run) in enumerate(runs(list(changed), jobs), start=1):
+        try:
+            notebook, seconds = run.result()
+            noted = {"fingerprint": changed[path], "execution_seconds": seconds}
+            bundle = CacheBundleIn(notebook, str(path), data=noted)
+            cache.cache_notebook_bundle(bundle, overwrite=True)
+            outcome = f"{seconds:.1f} s"
+        except NbValidityError:
+            failed.append(f"{path.name}: not every code cell ran")
+            outcome = "FAILED"
+        except Exception as error:
+            failed.append(f"{path.name}:\n{error}")
+            outcome = "FAILED"
+        print(f"  [{done}/{len(changed)}] {path.stem}: {outcome}", flush=True)
     if failed:
         sys.exit("\n\n".join(["A notebook failed, so no page was made.", *failed]))
+
+
+def runs(notebooks: list[Path], jobs: int) -> Iterator[tuple[Path, Future]]:
+    """Each notebook with its run, as they end: side by side, a core for each, and then alone."""
+    alone = [path for path in notebooks if runs_alone(path)]
+    beside = [path for path in notebooks if path not in alone]
+    os.environ.update(NOTEBOOK_ENVIRONMENT)
+    for group, workers, cores in ((beside, jobs, "1"), (alone, 1, str(os.cpu_count()))):
+        os.environ["OMP_NUM_THREADS"] = cores
+        with ProcessPoolExecutor(workers) as pool:
+            running = {pool.submit(execute, path): path for path in group}
+            yield from ((running[run], run) for run in as_completed(running))
 
 
 def make_pages() -> None:
@@ -193,6 +208,7 @@ def main() -> None:
     start = time.perf_counter()
     project = Project()
     write_claims(project)
+    benchmark_tables.write_page()
     if is_current():
         print(f"The book is up to date: {HTML / 'index.html'}")
         return

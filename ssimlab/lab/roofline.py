@@ -2,9 +2,10 @@
 
 The cores execute so many arithmetic instructions in a second, each for a whole vector of pixels,
 fewer where each has to load a pixel from the cache, and so many bytes come from memory; what needs
-so many of either cannot be faster than the slower of them allows. The peaks are measured by small loops, compiled as the kernel is and with
-vectors of the width that its compiler chooses. The kernel's instructions are counted by running
-its own loops on numbers that count. Source: Williams, Waterman and Patterson (2009).
+so many of either cannot be faster than the slower of them allows. The peaks are measured by small
+loops, compiled as the kernel is and with vectors of the width that its compiler chooses. The
+kernel's instructions are counted by running its own loops on numbers that count. Source: Williams,
+Waterman and Patterson (2009).
 """
 
 from __future__ import annotations
