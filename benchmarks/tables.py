@@ -28,7 +28,9 @@ def markdown(record: Record) -> str:
 def main_table(record: Record) -> str:
     """A row for each candidate: times at each shape, errors, memory."""
     timings = [t for t in shown(record, "ssim") if t["threads"] == record["machine"]["threads"]]
-    heads = ["", *map(title, timings), "error of the score", "of the gradient", "peak memory"]
+    offsets = ", offset " + " · ".join(offsets_of(record)) if record["accuracy"] else ""
+    heads = ["", *map(title, timings)]
+    heads += [f"score error{offsets}", f"gradient error{offsets}", "peak memory"]
     rows = [
         [
             name,
@@ -113,12 +115,12 @@ def milliseconds(timing: Timing, name: str) -> str:
 
 
 def errors(accuracy: Sequence[Accuracy], name: str, of: str) -> str:
-    """The worst errors at each offset, as 2e-08 · 4e-08."""
+    """The worst errors at each offset, as 2e-8 · 4e-8."""
     found = [a for a in accuracy if a["name"] == name]
     values = [a["score"] if of == "score" else a["gradient"] for a in found]
     if not any(value is not None for value in values):
         return NOTHING
-    return " · ".join(NOTHING if value is None else f"{value:.0e}" for value in values)
+    return " · ".join(NOTHING if value is None else magnitude(value) for value in values)
 
 
 def memory(record: Record, name: str) -> str:
@@ -130,11 +132,11 @@ def memory(record: Record, name: str) -> str:
 
 def reading(record: Record) -> str:
     """How the main table is to be read."""
-    offsets = " and ".join(f"{o:g}" for o in dict.fromkeys(a["offset"] for a in record["accuracy"]))
+    offsets = " and ".join(offsets_of(record))
     shape = next((m["shape"] for m in record["memory"]), None)
     text = (
         "The first row has ssimlab's own time, all others how many times as long they take: the "
-        f"median [quartiles] of paired rounds in {record['processes']} fresh processes, float32, "
+        f"median [quartiles] of paired rounds, fresh processes: {record['processes']}; float32, "
         f"{record['machine']['threads']} threads, gradient by one image. "
     )
     if offsets:
@@ -144,15 +146,10 @@ def reading(record: Record) -> str:
         )
     if shape:
         text += f"Peak memory of forward and backward is in buffers of one image, {size(shape)}. "
-    differing = dict.fromkeys(
-        f"{r['name']}: {r['window']}"
-        for t in shown(record, "ssim")
-        for r in t["results"]
-        if r["ms"] and r["window"] != t["results"][0]["window"]
-    )
+    differing = other_windows(shown(record, "ssim"))
     missing = [name for name, version in record["versions"].items() if version is None]
     if differing:
-        text += f"Not the window of the others: {'; '.join(differing)}. "
+        text += f"Not the window of the others: {differing}. "
     if missing:
         text += f"Not installed, so not measured: {', '.join(missing)}. "
     return text.strip()
@@ -166,10 +163,26 @@ def costs(record: Record) -> str:
             found.append(f"{m['mib']:.0f} MiB beyond the images at {size(m['shape'])}")
     for first in record["first_calls"]:
         found.append(
-            f"a first call of {first['first_call_s']:.1f} s, with Numba's import another "
-            f"{first['import_numba_s']:.1f} s, while the cache is {first['cache']}"
+            f"{first['first_call_s']:.1f} s for a process's first call with the cache of compiled "
+            f"code {first['cache']}, after {first['import_numba_s']:.1f} s for importing Numba"
         )
     return f"What it costs: {'; '.join(found)}." if found else ""
+
+
+def other_windows(timings: Iterable[Timing]) -> str:
+    """Who computes something else than ssimlab, and what."""
+    differing = dict.fromkeys(
+        f"{r['name']}: {r['window']}"
+        for t in timings
+        for r in t["results"]
+        if r["ms"] and r["window"] != t["results"][0]["window"]
+    )
+    return "; ".join(differing)
+
+
+def offsets_of(record: Record) -> list[str]:
+    """The offsets at which errors were taken."""
+    return [f"{offset:g}" for offset in dict.fromkeys(a["offset"] for a in record["accuracy"])]
 
 
 def where(record: Record) -> str:
@@ -202,6 +215,16 @@ def spread(of: Spread) -> str:
 def number(value: float) -> str:
     """Three digits at most, and never an exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def magnitude(value: float) -> str:
+    """2e-8, 0.31, 8e5: one digit where the power of ten is what counts."""
+    if value == 0:
+        return "0"
+    if 0.1 <= value < 1000:
+        return f"{value:.2g}" if value < 100 else f"{value:.0f}"
+    digit, _, power = f"{value:.0e}".partition("e")
+    return f"{digit}e{int(power)}"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -248,16 +248,18 @@ def test_a_worker_that_fails_says_why():
 
 def test_a_table_has_ratios_errors_and_memory_in_one_row(small):
     rows = tables.main_table(small).splitlines()
-    assert rows[0].startswith("|  | forward + backward, 1 × 3 × 1080 × 1920 | error of the score")
+    assert rows[0].startswith(
+        "|  | forward + backward, 1 × 3 × 1080 × 1920 | score error, offset 0 · 1000"
+    )
     assert rows[2:] == [
         "| ssimlab | 10.0 ms | – | – | 1.00 |",
-        "| slow | 3.00 [2.00–4.50] × | 1e-06 · 1e-06 | – | 37.0 |",
+        "| slow | 3.00 [2.00–4.50] × | 1e-6 · 1e-6 | – | 37.0 |",
     ]
 
 
 def test_under_the_table_stands_what_it_costs_and_where(small):
     text = tables.markdown(small)
-    assert "3 fresh processes, float32, 2 threads" in text
+    assert "fresh processes: 3; float32, 2 threads" in text
     assert "slow: another window" in text
     assert "Not installed, so not measured: gone." in text
     assert "2024-01-02, A processor, AVX2, 2 cores" in text
@@ -269,6 +271,12 @@ def test_the_other_tables_are_of_the_record_too(small):
     assert "| slow | 3.00 [2.00–4.50] × | 30.0 |" in tables.timing_table(small, threads=1)
     assert "| 64² | 10.0 [9.00–11.0] |" in tables.sizes_table(small)
     assert tables.limits_table(small) == ""
+
+
+def test_numbers_are_short():
+    values = [2.4e-8, 0.3, 2.7, 256.6, 8e5, 0.0]
+    assert [*map(tables.magnitude, values)] == ["2e-8", "0.3", "2.7", "257", "8e5", "0"]
+    assert [*map(tables.number, [0.6234, 17.66, 1234.5])] == ["0.62", "17.7", "1234"]
 
 
 def test_the_check_tells_a_stale_table_and_the_command_mends_it(small, tmp_path, monkeypatch):
