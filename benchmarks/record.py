@@ -91,13 +91,15 @@ class Limits(TypedDict):
     """What the machine can do, and what ssimlab reaches of it, with so many threads."""
 
     threads: int
-    gfma_per_s: float  # multiply-adds, or other single instructions on floats
+    ginstructions_per_s: float  # multiply-adds, each number of a vector counted
+    gloading_per_s: float  # the same where each loads a number from the first cache
     gb_per_s: float
-    operations_per_pixel: float
+    instructions_per_pixel: float
     bytes_per_pixel: float
     ms: float  # forward and backward at ``shape``
     shape: list[int]
-    share_of_operations: float
+    share_of_instructions: float
+    share_of_loading: float
     share_of_bandwidth: float
 
 

@@ -127,7 +127,7 @@ def results(task: Task, answers: list[dict[str, Any]]) -> Iterator[Result]:
         if found:
             yield measure.without_result(peer.name, peer.window, found[0])
         else:
-            own, others = ([a["seconds"][name] for a in answers] for name in pair)
+            own, others = ([a["ms"][name] for a in answers] for name in pair)
             yield measure.result(peer.name, peer.window, own, others)
 
 
@@ -163,11 +163,13 @@ def costs(quick: bool, processes: int, env: dict[str, str], progress: Progress) 
     times: dict[str, list[float]] = {str(side): [] for side in sides}
     for _ in range(processes):
         progress("sizes")
-        answer = ask("sizes", env=env, sides=sides, rounds=2 if quick else 11)["seconds"]
-        for side, seconds in answer.items():
-            times[side] += seconds
+        answer = ask("sizes", env=env, sides=sides, rounds=2 if quick else 11)["ms"]
+        for side, ms in answer.items():
+            times[side] += ms
     return [
-        Size(side=side, ns_per_pixel=measure.spread([1e9 * s / side**2 for s in times[str(side)]]))
+        Size(
+            side=side, ns_per_pixel=measure.spread([1e6 * ms / side**2 for ms in times[str(side)]])
+        )
         for side in sides
     ]
 

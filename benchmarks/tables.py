@@ -18,42 +18,60 @@ QUICK = (
 
 
 def markdown(record: Record) -> str:
-    """The main table, and under it what it costs, where and with which versions."""
-    parts = [main_table(record), reading(record), costs(record), where(record)]
+    """The tables with and without the gradient, how to read them, what it costs and where."""
+    parts = [main_table(record, backward) for backward in (True, False)]
+    parts += [reading(record), costs(record), where(record)]
     if record["quick"]:
         parts.insert(0, QUICK)
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def main_table(record: Record) -> str:
-    """A row for each candidate: times at each shape, errors, memory."""
-    timings = [t for t in shown(record, "ssim") if t["threads"] == record["machine"]["threads"]]
-    offsets = ", offset " + " · ".join(offsets_of(record)) if record["accuracy"] else ""
-    heads = ["", *map(title, timings)]
-    heads += [f"score error{offsets}", f"gradient error{offsets}", "peak memory"]
-    rows = [
-        [
-            name,
-            *(ratio(t, name) for t in timings),
-            errors(record["accuracy"], name, "score"),
-            errors(record["accuracy"], name, "gradient"),
-            memory(record, name),
-        ]
-        for name in names(timings, record)
+def chapter(record: Record) -> str:
+    """What the chapter shows: the same, and behind a fold all else that was measured."""
+    parts = [
+        ("One thread", timing_table(record, threads=1)),
+        ("With AVX2 alone", timing_table(record, isa="avx2")),
+        ("MS-SSIM, forward and backward", timing_table(record, "ms_ssim")),
+        ("Bytes, the mean of a uniform window of 7 × 7", timing_table(record, "box")),
+        ("Bytes, as MATLAB's script has it", timing_table(record, "matlab")),
+        ("What a pixel costs, forward and backward", sizes_table(record)),
+        ("The machine's limits and the kernel's share, forward and backward", limits_table(record)),
     ]
+    more = "\n\n".join(f"**{head}**\n\n{body}" for head, body in parts if body)
+    different = other_windows(t for t in record["timings"] if t["kind"] != "ssim")
+    notes = [*record["notes"], f"Not what ssimlab computes: {different}." if different else ""]
+    fold = "\n\n".join(["::::{dropdown} All that was measured", more, *filter(None, notes), "::::"])
+    return f"{markdown(record)}\n{fold}\n"
+
+
+def main_table(record: Record, backward: bool) -> str:
+    """A row for each candidate: times at each shape, errors, memory."""
+    timings = [
+        t
+        for t in shown(record, "ssim")
+        if t["threads"] == record["machine"]["threads"] and t["backward"] == backward
+    ]
+    if not timings:
+        return ""
+    pass_, what = ("forward + backward", "gradient") if backward else ("forward", "score")
+    offsets = ", offset " + " · ".join(offsets_of(record)) if record["accuracy"] else ""
+    heads = [pass_, *(size(t["shape"]) for t in timings), f"error of the {what}{offsets}"]
+    rows = [
+        [name, *(ratio(t, name) for t in timings), errors(record["accuracy"], name, what)]
+        for name in names(timings)
+    ]
+    if backward and record["memory"]:
+        heads.append("peak memory")
+        rows = [[*row, memory(record, row[0])] for row in rows]
     return table(heads, rows)
 
 
 def timing_table(record: Record, kind: str = "ssim", threads: int = 0, isa: str = "native") -> str:
-    """The ratios and times of all candidates of a kind, with so many threads; 0 is all."""
+    """The ratios of all candidates of a kind, with so many threads; 0 is all."""
     threads = threads or record["machine"]["threads"]
     timings = [t for t in shown(record, kind, isa) if t["threads"] == threads]
-    everyone = dict.fromkeys(r["name"] for t in timings for r in t["results"] if r["ms"])
-    rows = [
-        [name, *(cell for t in timings for cell in (ratio(t, name), milliseconds(t, name)))]
-        for name in everyone
-    ]
-    return table(["", *(h for t in timings for h in (title(t), "ms"))], rows)
+    rows = [[name, *(ratio(t, name) for t in timings)] for name in names(timings)]
+    return table(["", *map(title, timings)], rows)
 
 
 def sizes_table(record: Record) -> str:
@@ -64,17 +82,18 @@ def sizes_table(record: Record) -> str:
 
 def limits_table(record: Record) -> str:
     """What the machine can do, and the share reached."""
+    heads = ["threads", "10⁹ instructions/s", "with a load each", "GB/s", "share of each"]
     rows = [
         [
             str(each["threads"]),
-            f"{each['gfma_per_s']:.0f}",
+            f"{each['ginstructions_per_s']:.0f}",
+            f"{each['gloading_per_s']:.0f}",
             f"{each['gb_per_s']:.0f}",
-            f"{each['share_of_operations']:.0%}",
+            f"{each['share_of_instructions']:.0%} · {each['share_of_loading']:.0%} · "
             f"{each['share_of_bandwidth']:.0%}",
         ]
         for each in record["limits"]
     ]
-    heads = ["threads", "10⁹ multiply-adds/s", "GB/s", "share reached", "share of bandwidth"]
     return table(heads, rows)
 
 
@@ -84,13 +103,9 @@ def shown(record: Record, kind: str, isa: str = "native") -> list[Timing]:
     return sorted(timings, key=lambda t: not t["backward"])
 
 
-def names(timings: Iterable[Timing], record: Record) -> list[str]:
-    """Everyone with a time or an error, in the order of the record."""
-    timed = [r["name"] for t in timings for r in t["results"] if r["ms"]]
-    judged = [a["name"] for a in record["accuracy"] if a["score"] is not None]
-    found = {*timed, *judged}
-    order = [r["name"] for t in timings for r in t["results"]]
-    return [name for name in dict.fromkeys([*order, *judged]) if name in found]
+def names(timings: Sequence[Timing]) -> list[str]:
+    """Everyone with a time, in the order of the record."""
+    return list(dict.fromkeys(r["name"] for t in timings for r in t["results"] if r["ms"]))
 
 
 def result(timing: Timing, name: str) -> Result | None:
@@ -135,7 +150,7 @@ def reading(record: Record) -> str:
     offsets = " and ".join(offsets_of(record))
     shape = next((m["shape"] for m in record["memory"]), None)
     text = (
-        "The first row has ssimlab's own time, all others how many times as long they take: the "
+        "The first rows have ssimlab's own time, all others how many times as long they take: the "
         f"median [quartiles] of paired rounds, fresh processes: {record['processes']}; float32, "
         f"{record['machine']['threads']} threads, gradient by one image. "
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from . import measure
+from ssimlab.lab.timing import race
+
 from .peers import KINDS, Peer
 from .tasks import Task
 
@@ -39,7 +40,7 @@ def call_of(peer: Peer, x: Any, y: Any, backward: bool) -> Callable[[], Any]:
 
 
 def run(task: Task, rounds: int) -> dict[str, Any]:
-    """Seconds of each candidate in each round; beside them why some have none."""
+    """Milliseconds of each candidate in each round; beside them why some have none."""
     x, y = images(task)
     calls: dict[str, Callable[[], Any]] = {}
     problems: dict[str, str] = {}
@@ -55,5 +56,5 @@ def run(task: Task, rounds: int) -> dict[str, Any]:
             except Exception as error:
                 calls.pop(peer.name, None)
                 problems[peer.name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-    times = measure.rounds(calls, rounds) if calls else {}
-    return {"seconds": times, "problems": problems, "threads": torch.get_num_threads()}
+    times = race(calls, rounds=rounds)
+    return {"ms": times, "problems": problems, "threads": torch.get_num_threads()}

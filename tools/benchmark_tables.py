@@ -1,4 +1,4 @@
-"""Write the tables of README.md from the recorded benchmarks.
+"""Write the tables of README.md from the recorded benchmarks, and for the build the chapter's.
 
     python -m tools.benchmark_tables            write them
     python -m tools.benchmark_tables --check    change nothing; fail if they are not of the record
@@ -14,8 +14,17 @@ from benchmarks import record, tables
 from tools.imports import ROOT
 
 PAGE = ROOT / "README.md"
+CHAPTER = ROOT / "book" / "_generated" / "benchmarks.md"
 RECORDED = record.RECORDED
 PLACE = re.compile(r"(?<=<!-- benchmarks -->\n).*(?=<!-- /benchmarks -->)", re.DOTALL)
+
+
+def write_chapter() -> None:
+    """Write what the chapter on kernels includes, unless it is the same as before."""
+    text = tables.chapter(record.load(RECORDED))
+    CHAPTER.parent.mkdir(exist_ok=True)
+    if not CHAPTER.exists() or CHAPTER.read_text(encoding="utf8") != text:
+        CHAPTER.write_text(text, encoding="utf8")
 
 
 def main() -> None:

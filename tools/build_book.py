@@ -208,7 +208,7 @@ def main() -> None:
     start = time.perf_counter()
     project = Project()
     write_claims(project)
-    benchmark_tables.write_page()
+    benchmark_tables.write_chapter()
     if is_current():
         print(f"The book is up to date: {HTML / 'index.html'}")
         return

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ._progress import progress
+
+SHORTEST = 20  # ms: what takes less is repeated until it takes as long
+LONG = 100  # ms: what takes longer needs no call before the timed one
+VERY_LONG = 5000  # ms: what takes longer runs twice
+SETTLE = 0.005  # seconds, in which the threads of the candidate before stop waiting for more to do
 
 
 class Spread(NamedTuple):
@@ -21,47 +26,59 @@ class Spread(NamedTuple):
     high: float
 
     @classmethod
-    def of(cls, values: list[float]) -> Spread:
-        """The spread of at least two values."""
+    def of(cls, values: Sequence[float]) -> Spread:
+        """The spread of some values, the quartiles by linear interpolation."""
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
         return cls(*statistics.quantiles(values, n=4, method="inclusive"))
 
 
 def race(
-    candidates: Mapping[str, Callable[[], object]], *, rounds: int = 15, warm: int = 2
+    candidates: Mapping[str, Callable[[], object]], *, rounds: int = 15
 ) -> dict[str, list[float]]:
     """Milliseconds that each candidate took, round after round.
 
-    In every round each candidate runs once, and each round begins with another one: a machine
-    that slows down for a while slows all of them, and who stands behind whom changes.
+    In every round each candidate has its turn, and each round begins with another one: a machine
+    that slows down for a while slows all of them, and the ratio of two times of one round does not
+    see it. Each is called once before the first round: what is compiled or cached is made then.
 
     Args:
         candidates: name -> a function without arguments.
-        rounds: how often each is timed.
-        warm: how often each runs before that, unmeasured: what is compiled or cached is made then.
+        rounds: how often each is timed; one that takes very long, only in the first two.
 
     Returns:
-        name -> ``rounds`` times in the order of the rounds, so that two candidates can be compared
-        round by round.
+        name -> times of one call, in the order of the rounds.
     """
     names = list(candidates)
-    if not names or rounds < 2:
-        raise ValueError("a race needs at least one candidate and two rounds")
-    for name in names * warm:
-        candidates[name]()
+    for call in candidates.values():
+        call()
+    expected = {name: _milliseconds(call) for name, call in candidates.items()}
     times: dict[str, list[float]] = {name: [] for name in names}
-    for turn in progress(range(rounds), desc="timing", unit="round"):
-        first = turn % len(names)
+    for number in progress(range(rounds), desc="timing", unit="round"):
+        first = number % max(len(names), 1)
         for name in names[first:] + names[:first]:
-            begin = time.perf_counter()
-            candidates[name]()
-            times[name].append(1e3 * (time.perf_counter() - begin))
+            call = candidates[name]
+            if expected[name] > VERY_LONG and number >= 2:
+                continue
+            time.sleep(SETTLE)
+            if expected[name] < LONG:
+                call()
+            times[name].append(_milliseconds(call, max(1, round(SHORTEST / expected[name]))))
     return times
+
+
+def _milliseconds(call: Callable[[], object], repeats: int = 1) -> float:
+    """Of one call, the mean of some in a row."""
+    begin = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return 1e3 * (time.perf_counter() - begin) / repeats
 
 
 def ratios(times: Mapping[str, list[float]], to: str) -> dict[str, Spread]:
     """How many times as long as ``to`` each of the others took, compared round by round."""
     return {
-        name: Spread.of([a / b for a, b in zip(values, times[to], strict=True)])
+        name: Spread.of([a / b for a, b in zip(values, times[to], strict=False)])
         for name, values in times.items()
         if name != to
     }

@@ -147,4 +147,5 @@ def test_a_name_that_a_package_hands_on_from_elsewhere_runs_those_that_ask_for_i
         "08_how_ssim_really_fails",
         "10_a_stable_ssim",
         "12_training_with_ssim",
+        "13_kernels",
     }
