@@ -19,16 +19,14 @@ QUICK = (
 
 def markdown(record: Record) -> str:
     """The tables with and without the gradient, how to read them, what it costs and where."""
-    parts = [main_table(record, backward) for backward in (True, False)]
-    parts += [reading(record), costs(record), where(record)]
-    if record["quick"]:
-        parts.insert(0, QUICK)
-    return "\n\n".join(filter(None, parts)) + "\n"
+    tables = [main_table(record, backward) for backward in (True, False)]
+    return paragraphs(note(record), *tables, reading(record), costs(record), where(record))
 
 
 def chapter(record: Record) -> str:
-    """What the chapter shows: the same, and behind a fold all else that was measured."""
-    parts = [
+    """What the chapter shows: forward and backward, and behind a fold all else."""
+    tables = [
+        ("Forward alone", main_table(record, backward=False)),
         ("One thread", timing_table(record, threads=1)),
         ("With AVX2 alone", timing_table(record, isa="avx2")),
         ("MS-SSIM, forward and backward", timing_table(record, "ms_ssim")),
@@ -37,11 +35,27 @@ def chapter(record: Record) -> str:
         ("What a pixel costs, forward and backward", sizes_table(record)),
         ("The machine's limits and the kernel's share, forward and backward", limits_table(record)),
     ]
-    more = "\n\n".join(f"**{head}**\n\n{body}" for head, body in parts if body)
     different = other_windows(t for t in record["timings"] if t["kind"] != "ssim")
-    notes = [*record["notes"], f"Not what ssimlab computes: {different}." if different else ""]
-    fold = "\n\n".join(["::::{dropdown} All that was measured", more, *filter(None, notes), "::::"])
-    return f"{markdown(record)}\n{fold}\n"
+    fold = paragraphs(
+        "::::{dropdown} All that was measured, and with what",
+        *(paragraphs(f"**{head}**", body) for head, body in tables if body),
+        *record["notes"],
+        f"Not what ssimlab computes: {different}." if different else "",
+        where(record),
+        "::::",
+    )
+    main = main_table(record, backward=True)
+    return paragraphs(note(record), main, reading(record), costs(record), fold)
+
+
+def note(record: Record) -> str:
+    """What has to be said first of a quick run."""
+    return QUICK if record["quick"] else ""
+
+
+def paragraphs(*texts: str) -> str:
+    """Those that say something, one below the other."""
+    return "\n\n".join(text.strip("\n") for text in texts if text) + "\n"
 
 
 def main_table(record: Record, backward: bool) -> str:
@@ -120,7 +134,7 @@ def ratio(timing: Timing, name: str) -> str:
         return NOTHING
     if found is timing["results"][0]:
         return milliseconds(timing, name) + " ms"
-    return f"{spread(found['ratio'])} ×" if found["ratio"] else NOTHING
+    return spread(found["ratio"]) if found["ratio"] else NOTHING
 
 
 def milliseconds(timing: Timing, name: str) -> str:
@@ -228,8 +242,8 @@ def spread(of: Spread) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits at most, and never an exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    """Two or three digits, and never an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def magnitude(value: float) -> str:
