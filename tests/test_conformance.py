@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import ssimlab
-from ssimlab import Window, conformance, gradient, naive, reference
+from ssimlab import Window, conformance, gradient, kernels, naive, reference
 from ssimlab.conformance import conditions, words
 from ssimlab.conformance.command import main
 from ssimlab.conformance.judge import _oracle
@@ -108,6 +108,37 @@ def test_the_stable_form_comes_through_with_no_miss(padding):
     report = conformance.run(functools.partial(ssimlab.ssim, window=window), window=window)
     assert misses(report) == set()
     assert report.passed
+
+
+@pytest.mark.parametrize("padding", ["valid", "reflect", "zero"])
+@pytest.mark.parametrize("backend", ["cpu", "eager", "traced"])
+def test_every_backend_comes_through_with_no_miss_in_value_gradient_and_map(
+    backend, padding, monkeypatch
+):
+    chosen = []
+
+    def choose(_, *pair):
+        chosen.append(backend)
+        return backend
+
+    # "traced" has no name of its own: it is what "auto" takes where every operation is transformed.
+    monkeypatch.setattr(kernels, "choose", choose)
+    window = Window(padding=padding)
+    under_test = conformance.Subject(
+        backend,
+        functools.partial(ssimlab.ssim, window=window),
+        window,
+        map=functools.partial(ssimlab.ssim, window=window, reduction="none"),
+    )
+    report = conformance.run(under_test)
+    assert misses(report) == set()
+    assert len(chosen) > len(COUNTED) - len(REFUSED)
+
+
+def test_a_backend_comes_through_by_the_name_that_a_user_gives_it():
+    for backend in ("cpu", "eager"):
+        fn = functools.partial(ssimlab.ssim, backend=backend)
+        assert misses(conformance.run(fn)) == set()
 
 
 def test_the_function_to_use_comes_through_by_name_with_its_map_looked_at():
