@@ -42,6 +42,14 @@ def dissimilarity(
     Equation :eq:`eq-dissimilarity`. Exactly zero, with a gradient of exactly zero, for identical
     images; symmetric in x and y. Finite, value and gradient, for pixels of up to 1e15 data ranges.
 
+    In float32 the map is right to 1e-6 and a gradient to 3e-6 of its largest entry, with windows of
+    up to 15 taps, as long as little cancels in what SSIM itself adds up: (W|x| + W|y|) /
+    √(μx² + μy² + C1) is small unless dark and bright pixels of both signs make a mean near zero,
+    and the gradient's terms are up to a hundred times their sum unless l and cs are both near -1
+    (y near c - x) or one image is many times the other. Beyond, errors are at most (n + 8) / 2
+    roundings (6e-8) of the map's terms and (n + 8) / 4 of the gradient's, with n taps. In float64
+    all this holds with 2⁻²⁹ of each number.
+
     Args:
         x, y: images, (…, H, W), floating point, of one shape, dtype and device.
         data_range: L, the span of possible pixel values, in the units of x.

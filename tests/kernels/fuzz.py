@@ -27,10 +27,21 @@ DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 BACKENDS = ("cpu", "eager")
 SIZES = tuple(range(1, 34, 2))
 
-#: What the map and the gradient, in units of its largest entry, may be off by in any case; those
-#: are for float32, and float64 has so many times its digits.
+#: What the map and the gradient, in units of its largest entry, may be off by for ordinary pairs;
+#: those are for float32, and float64 has so many times its digits.
 MAP_ERROR, GRADIENT_ERROR = 1e-6, 3e-6
 FINER = {torch.float32: 1.0, torch.float64: 2.0**-29}
+
+
+class Ordinary(NamedTuple):
+    """Up to where a pair is ordinary; beyond, the bounds grow with the taps and what cancels."""
+
+    taps: int
+    moments: float  # what the roundings of the map's means and variances are multiplied by
+    terms: float  # of the gradient: how many times larger than it they are
+
+
+ORDINARY = Ordinary(taps=15, moments=30.0, terms=100.0)
 
 
 @dataclass(frozen=True)
@@ -261,23 +272,28 @@ def errors(pair: Pair, result: Result, true: Exact) -> list[Error]:
     """
     finer, rounding = FINER[pair.dtype], torch.finfo(pair.dtype).eps / 2
     taps = pair.window.size
-    moments = true.of_means + true.of_variances
-    bound = np.minimum(
-        np.maximum(MAP_ERROR * finer, (taps + 4) / 4 * rounding * moments),
-        (taps + 9) / 3 * rounding * true.scale,
-    )
+    bound = (taps + 8) / 2 * rounding * true.scale
+    ordinary = (taps <= ORDINARY.taps) & (true.of_means + true.of_variances <= ORDINARY.moments)
+    bound = np.where(ordinary, np.minimum(bound, MAP_ERROR * finer), bound)
+    # Taps below the least normal number have lost digits.
+    span = max(pair.x.max(), pair.y.max()).double() - min(pair.x.min(), pair.y.min()).double()
+    limits = torch.finfo(pair.dtype)
+    bound = bound + taps * limits.tiny * limits.eps * (span.item() / (0.03 * pair.data_range)) ** 2
     found = [_error("map", result.unlike, true.unlike, bound, pair)]
     if pair.upstream != "weights":
-        mean, bound = true.unlike.mean(keepdims=True), bound.mean() + 2 * rounding
+        mean, bound = (
+            true.unlike.mean(keepdims=True),
+            bound.mean() + 2 * rounding + 2.0**-47,
+        )  # the sum is in float64
         found.append(_error("mean", result.value.reshape(mean.shape), mean, bound, pair))
     for got, expected, scale in zip(
         result.gradients, (true.by_x, true.by_y), (true.scale_by_x, true.scale_by_y), strict=True
     ):
         if got is not None:
-            bound = max(
-                GRADIENT_ERROR * finer * abs(expected).max(),
-                (taps + 16) / 8 * rounding * scale.max(),
-            )
+            largest, terms = abs(expected).max(), scale.max()
+            bound = GRADIENT_ERROR * finer * largest
+            if taps > ORDINARY.taps or terms > ORDINARY.terms * largest:
+                bound = max(bound, (taps + 8) / 4 * rounding * terms)
             found.append(_error("gradient", got, expected, bound, pair))
     return found
 

@@ -322,3 +322,50 @@ def test_compile_takes_a_training_step_whole():
     found, by_x = value_and_gradient(x, y, fn=compiled)
     assert torch.equal(found, value)
     assert torch.allclose(by_x, gradient, rtol=1e-6, atol=0)
+
+
+# What has not been written yet is NaN here, and would spoil what is made of it.
+UNWRITTEN = """
+import numpy as np
+import torch
+from ssimlab import Window, dissimilarity
+from ssimlab.kernels import cpu
+
+empty = np.empty
+
+def unwritten(*arguments):
+    array = empty(*arguments)
+    array[...] = np.nan
+    return array
+
+np.empty = unwritten
+cpu.TILE = 36, 37  # smaller arrays
+for size in SIZES:
+    for padding, (height, width) in (("valid", (size, size + 1)), ("reflect", (17, 18))):
+        x = torch.rand(height, width, generator=torch.manual_seed(0)).requires_grad_()
+        window = Window(size, None, padding)
+        y = x.detach().flip(-1)
+        dissimilarity(x, y, data_range=1.0, window=window, backend="cpu").backward()
+        assert x.grad.isfinite().all(), (size, padding)
+print("finite")
+"""
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (1, 3, 5, 9, 11, 15),
+        (31,),
+        pytest.param(
+            (33,),
+            marks=pytest.mark.xfail(
+                reason="33 taps multiply zeros by pixels left of the tile that were never loaded",
+                strict=False,
+            ),
+        ),
+    ],
+    ids=str,
+)
+def test_no_number_is_read_before_it_is_written(sizes):
+    code = UNWRITTEN.replace("SIZES", repr(sizes))
+    assert run(code, NUMBA_DISABLE_JIT="1").stdout == "finite\n"
