@@ -42,13 +42,13 @@ def dissimilarity(
     Equation :eq:`eq-dissimilarity`. Exactly zero, with a gradient of exactly zero, for identical
     images; symmetric in x and y. Finite, value and gradient, for pixels of up to 1e15 data ranges.
 
-    In float32 the map is right to 1e-6 and a gradient to 3e-6 of its largest entry, with windows of
-    up to 15 taps, as long as little cancels in what SSIM itself adds up: (W|x| + W|y|) /
-    √(μx² + μy² + C1) is small unless dark and bright pixels of both signs make a mean near zero,
-    and the gradient's terms are up to a hundred times their sum unless l and cs are both near -1
-    (y near c - x) or one image is many times the other. Beyond, errors are at most (n + 8) / 2
-    roundings (6e-8) of the map's terms and (n + 8) / 4 of the gradient's, with n taps. In float64
-    all this holds with 2⁻²⁹ of each number.
+    In float32, with windows of up to 15 taps, the map is right to 1e-6 and a gradient to 3e-6 of
+    its largest entry, unless what SSIM itself adds up cancels: means, where W|x| + W|y| exceeds
+    √(μx² + μy² + C1) thirtyfold, as among pixels of both signs; variances, where they are small
+    beside the squares of differences to the center pixels of a window; the gradient, where its
+    terms exceed their sum fiftyfold, as where y is nearly c - x or one image many times the other.
+    There, and with n > 15 taps, the errors are at most (n + 8) / 2 roundings, of 6e-8, of the map's
+    terms and (n + 8) / 4 of the gradient's. In float64 each number is 2⁻²⁹ times as large.
 
     Args:
         x, y: images, (…, H, W), floating point, of one shape, dtype and device.

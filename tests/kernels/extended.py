@@ -110,7 +110,7 @@ class _Moments(NamedTuple):
     rest: np.ndarray
     variance: np.ndarray
     covariance: np.ndarray  # of x and y
-    size: np.ndarray  # the magnitude of the center pixel and the mean magnitude
+    size: np.ndarray  # magnitudes: of the center, the mean of the rows' centers and of all pixels
     spread: np.ndarray  # the mean squares of all that is added up for the variance
 
 
@@ -122,7 +122,7 @@ def _moments(images, w) -> _Moments:
     covariance = covariance + _gather(inner_c, w, -2)
     of_rows = images[..., r : images.shape[-1] - r]
     center = of_rows[..., r : images.shape[-2] - r, :]
-    size = abs(center) + _gather(_gather(abs(images), w, -1), w, -2)
+    size = abs(center) + _gather(abs(of_rows) + _gather(abs(images), w, -1), w, -2)
     # Each row is added up about its own center pixel, and the rows about the middle one's mean.
     spread = variance + _gather((of_rows - row_mean) ** 2, w, -2)
     spread = spread + (_part(row_mean, r, mean.shape[-2], -2) - mean) ** 2

@@ -41,7 +41,7 @@ class Ordinary(NamedTuple):
     terms: float  # of the gradient: how many times larger than it they are
 
 
-ORDINARY = Ordinary(taps=15, moments=30.0, terms=100.0)
+ORDINARY = Ordinary(taps=15, moments=30.0, terms=50.0)
 
 
 @dataclass(frozen=True)
