@@ -92,14 +92,12 @@ class Limits(TypedDict):
 
     threads: int
     ginstructions_per_s: float  # multiply-adds, each number of a vector counted
-    gloading_per_s: float  # the same where each loads a number from the first cache
     gb_per_s: float
     instructions_per_pixel: float
     bytes_per_pixel: float
     ms: float  # forward and backward at ``shape``
     shape: list[int]
     share_of_instructions: float
-    share_of_loading: float
     share_of_bandwidth: float
 
 

@@ -34,14 +34,12 @@ def run(quick: bool) -> dict[str, Any]:
             Limits(
                 threads=threads,
                 ginstructions_per_s=peaks.instructions / 1e9,
-                gloading_per_s=peaks.loading / 1e9,
                 gb_per_s=peaks.bytes / 1e9,
                 instructions_per_pixel=instructions,
                 bytes_per_pixel=BYTES_PER_PIXEL,
                 ms=ms,
                 shape=list(shape),
                 share_of_instructions=instructions * each_second / peaks.instructions,
-                share_of_loading=instructions * each_second / peaks.loading,
                 share_of_bandwidth=BYTES_PER_PIXEL * each_second / peaks.bytes,
             )
         )

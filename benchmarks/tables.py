@@ -96,15 +96,13 @@ def sizes_table(record: Record) -> str:
 
 def limits_table(record: Record) -> str:
     """What the machine can do, and the share reached."""
-    heads = ["threads", "10⁹ instructions/s", "with a load each", "GB/s", "share of each"]
+    heads = ["threads", "10⁹ instructions/s", "GB/s", "share of each"]
     rows = [
         [
             str(each["threads"]),
             f"{each['ginstructions_per_s']:.0f}",
-            f"{each['gloading_per_s']:.0f}",
             f"{each['gb_per_s']:.0f}",
-            f"{each['share_of_instructions']:.0%} · {each['share_of_loading']:.0%} · "
-            f"{each['share_of_bandwidth']:.0%}",
+            f"{each['share_of_instructions']:.0%} · {each['share_of_bandwidth']:.0%}",
         ]
         for each in record["limits"]
     ]

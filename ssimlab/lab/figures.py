@@ -236,11 +236,7 @@ def spreads(
 
 
 def roof(
-    instructions: float,
-    bandwidth: float,
-    points: Mapping[str, tuple[float, float]],
-    *,
-    lower: Mapping[str, float] | None = None,
+    instructions: float, bandwidth: float, points: Mapping[str, tuple[float, float]]
 ) -> Figure:
     """A roofline: what the machine's two peaks allow, and where some computations stand.
 
@@ -248,7 +244,6 @@ def roof(
         instructions: of the machine, 10⁹ in a second.
         bandwidth: of its memory, 10⁹ bytes in a second.
         points: name -> (instructions for each byte, 10⁹ instructions in a second).
-        lower: name -> a lower peak, 10⁹ instructions in a second.
     """
     ridge = instructions / bandwidth
     left = min([ridge / 4, *(x / 2 for x, _ in points.values())])
@@ -256,10 +251,6 @@ def roof(
     with styled() as plt:
         figure, axis = plt.subplots(figsize=(WIDTH, 2.9))
         axis.plot([left, ridge, right], [left * bandwidth, *[instructions] * 2], color="#555555")
-        for name, peak in (lower or {}).items():
-            axis.plot([peak / bandwidth, right], [peak] * 2, "--", color="#555555", linewidth=1)
-            axis.annotate(name, (peak / bandwidth, peak), xytext=(6, -4), fontsize=8, va="top",
-                          textcoords="offset points", color="#555555")  # fmt: skip
         for (name, (x, y)), color in zip(points.items(), COLORS, strict=False):
             axis.plot([x, x], [y, min(instructions, x * bandwidth)], ":", color=color, linewidth=1)
             axis.plot([x], [y], "o", color=color, markersize=8)

@@ -1,11 +1,10 @@
 """The numbers of a machine that bound what a kernel can reach, and the kernel's own.
 
 The cores execute so many arithmetic instructions in a second, each for a whole vector of pixels,
-fewer where each has to load a pixel from the cache, and so many bytes come from memory; what needs
-so many of either cannot be faster than the slower of them allows. The peaks are measured by small
-loops, compiled as the kernel is and with vectors of the width that its compiler chooses. The
-kernel's instructions are counted by running its own loops on numbers that count. Source: Williams,
-Waterman and Patterson (2009).
+and so many bytes come from memory; what needs so many of either cannot be faster than the slower
+of the two allows. The peaks are measured by small loops, compiled as the kernel is. The kernel's
+instructions are counted by running its own loops on numbers that count. Source: Williams, Waterman
+and Patterson (2009).
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ class Peaks(NamedTuple):
     """What the machine reached with all threads together, float32."""
 
     instructions: float  # multiply-adds in a second, each number of a vector counted
-    loading: float  # the same where each loads a number from the first cache
     bytes: float  # to and from memory in a second
 
 
@@ -42,8 +40,7 @@ def peaks(threads: int | None = None, *, repeats: int = 5) -> Peaks:
         ModuleNotFoundError: Numba is not installed.
     """
     threads = threads or torch.get_num_threads()
-    multiply_add, load_add = _loops()
-    rounds = 2000
+    multiply_add, rounds = _multiply_add(), 2000
     small = [np.ones(2048, np.float32) for _ in range(threads)]  # fits into the first cache
     large = [np.ones((2, 1 << 23), np.float32) for _ in range(threads)]  # fits into none
     with ThreadPoolExecutor(threads) as pool:
@@ -57,12 +54,9 @@ def peaks(threads: int | None = None, *, repeats: int = 5) -> Peaks:
             return min(seconds[1:])
 
         arithmetic = best(lambda v: multiply_add(v, rounds), small)
-        loading = best(lambda v: load_add(v, rounds), small)
         copying = best(lambda halves: np.copyto(halves[0], halves[1]), large)
-    done = STEPS * rounds * sum(v.size for v in small)
     return Peaks(
-        done / arithmetic,
-        done / loading,
+        STEPS * rounds * sum(v.size for v in small) / arithmetic,
         sum(v.nbytes for v in large) / copying,
     )
 
@@ -158,33 +152,18 @@ def _value(number: Any) -> float:
     return getattr(number, "value", number)
 
 
-def _loops() -> tuple[Any, Any]:
+def _multiply_add() -> Any:
     with extra("kernels"):
         from numba import njit
 
-    compiled = njit(nogil=True, fastmath={"contract"})
-
-    # Loops of a constant number of steps are unrolled, and the one around them takes vectors.
-    @compiled
+    @njit(nogil=True, fastmath={"contract"})
     def multiply_add(v: Any, rounds: int) -> None:
         a, b = np.float32(0.999), np.float32(0.001)
         for _ in range(rounds):
             for j in range(len(v)):
                 t = v[j]
-                for _ in range(STEPS):
+                for _ in range(STEPS):  # unrolled, so that the loop around it takes vectors
                     t = t * a + b
                 v[j] = t
 
-    @compiled
-    def load_add(v: Any, rounds: int) -> None:
-        a, out = np.float32(0.5), np.zeros_like(v)
-        around = np.zeros(len(v) + STEPS, v.dtype)
-        for _ in range(rounds):
-            for j in range(len(v)):
-                t = np.float32(0)
-                for k in range(STEPS):
-                    t = t * a + around[j + k]
-                out[j] += t
-        v[0] = out[0]  # or the loop would be left out
-
-    return multiply_add, load_add
+    return multiply_add

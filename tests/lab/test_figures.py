@@ -104,3 +104,31 @@ def test_what_is_no_plane_has_no_color_scale(panel, shape):
 
 def test_a_limit_is_taken_as_it_is_given():
     assert figures.signed(torch.ones(2, 2), limit=0.5).high == 0.5
+
+
+def test_spreads_draws_a_dot_for_each_median_and_its_notes():
+    figure = figures.spreads(
+        {"fast": (1.0, 2.0, 3.0), "slow": (50.0, 60.0, 70.0)},
+        xlabel="milliseconds",
+        xscale="log",
+        notes={"slow": "right"},
+        notes_title="error",
+        marks={"one": 1.0},
+    )
+    (axis,) = figure.axes
+    assert axis.get_xscale() == "log"
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["fast", "slow"]
+    assert {"2.0", "60.0", "right", "error", "one"} <= {text.get_text() for text in axis.texts}
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the first on top
+
+
+def test_a_roof_rises_to_the_ridge_and_is_flat_beyond():
+    figure = figures.roof(100.0, 50.0, {"copy": (0.1, 4.0), "kernel": (20.0, 60.0)})
+    (axis,) = figure.axes
+    x, y = axis.lines[0].get_data()
+    assert (x[1], y[1]) == (2, 100)
+    assert y[0] == pytest.approx(50 * x[0])
+    assert y[2] == 100
+    assert {text.get_text() for text in axis.texts} == {"copy", "kernel"}
+    assert x[0] < 0.1
+    assert x[2] > 20
