@@ -4,7 +4,12 @@ The images are cut into tiles. A tile's pixels are copied into a small array tha
 cache holds; there the moments are made, first along the rows and then down the columns, then the
 map, then the gradient, and only the results go back to memory. Of the quantities between nothing
 is ever as large as an image. The functions of a tile, in the order in which they run: `load`,
-`along_rows…`, `down_columns…`, `combine`, `spread_down_columns`, `spread_along_rows`, `fold`.
+`along_rows…`, `rise`, `down_columns…`, `combine`, `spread_down_columns`, `spread_along_rows`,
+`fold`. All but the first and the last two go down a strip of a few columns together, row by row:
+what one of them makes is still in the first cache when the next one takes it.
+
+The window is the same from both ends. Its taps are taken in pairs, w (a² + e²) and not
+w a² + w e², which is a third fewer operations for the same sums.
 
 All loops over columns have the same, known length and every array of a tile a known shape, so
 that the compiler turns them into vector instructions; the loops over taps are unrolled, for which
@@ -16,88 +21,37 @@ allowed: sums in another order would lose what the differences have saved.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import njit
 
+from .loops import compiled, on_lines, step, whole_registers
+from .tiles import extent, fold, load
+
+LINE = 16  # columns of one or two lines of the cache, on which blocks begin
 BLOCK = 32  # columns in one go: the rows that one result needs then fit into the first cache
-TILE = 64, 256  # rows and columns: the arrays of a tile fit into the second cache
-MARGIN = (
-    48  # columns beside a tile: twice the largest radius, and room to begin on a multiple of 16
-)
-
-_options = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-step = njit(forceinline=True, **_options)
-
-
-class Planes(NamedTuple):
-    """Images where they lie: pixel (i, j) of plane n is data[start[n] + i * row + j * column]."""
-
-    data: np.ndarray
-    start: np.ndarray
-    row: int
-    column: int
-
-
-@step
-def source(t, size, mirror):
-    """The pixel that stands at place t of the padded line; -1 for a zero."""
-    if mirror and t < 0:
-        t = -t
-    if mirror and t >= size:
-        t = 2 * (size - 1) - t
-    return t if 0 <= t < size else -1
-
-
-@step
-def load(to, image, n, scale, top, left, size, mirror):
-    """Fill ``to`` with the padded plane n, whose pixel (top, left) comes first."""
-    rows, columns = to.shape
-    height, width = size
-    zero = to.dtype.type(0)
-    begin = min(max(-left, 0), columns)
-    end = max(min(width - left, columns), begin)
-    for i in range(rows):
-        t = source(top + i, height, mirror)
-        out = to[i]
-        if t < 0:
-            out[:] = zero
-            continue
-        line = image.data[image.start[n] + t * image.row :]
-        for j in range(begin):
-            s = source(left + j, width, mirror)
-            out[j] = line[s * image.column] * scale if s >= 0 else zero
-        for j in range(end, columns):
-            s = source(left + j, width, mirror)
-            out[j] = line[s * image.column] * scale if s >= 0 else zero
-        if image.column == 1:
-            inside, pixels = out[begin:end], line[max(left, 0) :]
-            for j in range(end - begin):
-                inside[j] = pixels[j] * scale
-        else:
-            for j in range(begin, end):
-                out[j] = line[(left + j) * image.column] * scale
+TILE = 128, 256  # rows and columns: the arrays of a tile fit into the second cache
+MARGIN = 48  # columns beside a tile: twice the largest radius, and room to begin on a line
 
 
 @step
 def along_rows_pair(images, moments, w, taps, i, j0):
-    """Row means less the center pixel, row variances and covariance of x and y."""
+    """Row means less the center pixel, half the sum of the row variances, and the covariance."""
     r = len(taps) // 2
-    v, m = images[:, i, j0 - r :], moments[:, i, j0:]
+    v, m = images[:, i, j0 - r :], moments[:, i]
+    half = w.dtype.type(0.5)
     for j in range(BLOCK):
         x, y = v[0, j + r], v[1, j + r]
         sx = sy = vx = vy = sc = w.dtype.type(0)
-        for k in range(len(taps)):
-            a, b = v[0, j + k] - x, v[1, j + k] - y
-            sx += w[k] * a
-            sy += w[k] * b
-            vx += w[k] * (a * a)
-            vy += w[k] * (b * b)
-            sc += w[k] * (a * b)
+        for k in range(1, r + 1):
+            a, b = v[0, j + r - k] - x, v[1, j + r - k] - y
+            e, f = v[0, j + r + k] - x, v[1, j + r + k] - y
+            sx += w[r + k] * (a + e)
+            sy += w[r + k] * (b + f)
+            vx += w[r + k] * (a * a + e * e)
+            vy += w[r + k] * (b * b + f * f)
+            sc += w[r + k] * (a * b + e * f)
         m[0, j] = sx
         m[1, j] = sy
-        m[3, j] = (vx - sx * sx) + (vy - sy * sy)
+        m[3, j] = half * ((vx - sx * sx) + (vy - sy * sy))
         m[4, j] = sc - sx * sy
 
 
@@ -105,68 +59,79 @@ def along_rows_pair(images, moments, w, taps, i, j0):
 def along_rows_difference(images, moments, w, taps, i, j0):
     """The same of d = x - y, which is carried for itself: where x and y are alike it is small."""
     r = len(taps) // 2
-    v, m = images[:, i, j0 - r :], moments[:, i, j0:]
+    v, m = images[:, i, j0 - r :], moments[:, i]
     for j in range(BLOCK):
         d = v[2, j + r]
-        sd = sv = w.dtype.type(0)
-        for k in range(len(taps)):
-            a = v[2, j + k] - d
-            wa = w[k] * a
-            sd += wa
-            sv += wa * a
+        sd = vd = w.dtype.type(0)
+        for k in range(1, r + 1):
+            a, e = v[2, j + r - k] - d, v[2, j + r + k] - d
+            sd += w[r + k] * (a + e)
+            vd += w[r + k] * (a * a + e * e)
         m[2, j] = sd
-        m[5, j] = sv - sd * sd
+        m[5, j] = vd - sd * sd
 
 
 @step
-def down_columns_pair(images, moments, window, w, taps, i, j0):
-    """From the rows' moments those of the window, about a pivot near its mean."""
-    r = len(taps) // 2
-    v, m = images[:, i:, j0:], moments[:, i:, j0:]
+def rise(images, moments, rises, i, j0):
+    """By how much the mean of row i + 1 exceeds that of row i."""
+    v, m, d = images[:, i:, j0:], moments[:, i:], rises[:, i]
     for j in range(BLOCK):
-        x, y = v[0, r, j], v[1, r, j]
-        p, q = x + m[0, r, j], y + m[1, r, j]
-        sx = sy = vx = vy = sc = w.dtype.type(0)
-        for k in range(len(taps)):
-            a, b = (v[0, k, j] - p) + m[0, k, j], (v[1, k, j] - q) + m[1, k, j]
-            sx += w[k] * a
-            sy += w[k] * b
-            vx += w[k] * (a * a)
-            vy += w[k] * (b * b)
-            sc += w[k] * (a * b)
-        window[0, j] = (p - x) + sx
-        window[1, j] = (q - y) + sy
+        d[0, j] = (v[0, 1, j] - v[0, 0, j]) + (m[0, 1, j] - m[0, 0, j])
+        d[1, j] = (v[1, 1, j] - v[1, 0, j]) + (m[1, 1, j] - m[1, 0, j])
+        d[2, j] = (v[2, 1, j] - v[2, 0, j]) + (m[2, 1, j] - m[2, 0, j])
+
+
+@step
+def down_columns_pair(moments, rises, window, w, taps, i):
+    """From the rows' moments those of the window; rows deviate from the center row's mean.
+
+    Each row's deviation is that of the row before and one step more, from the center outwards.
+    """
+    r = len(taps) // 2
+    m, d = moments[:, i:], rises[:, i:]
+    for j in range(BLOCK):
+        a = b = e = f = sx = sy = w.dtype.type(0)
+        vx = vy = w[r] * m[3, r, j]
+        sc = w[r] * m[4, r, j]
+        for k in range(1, r + 1):
+            a += d[0, r + k - 1, j]
+            b += d[1, r + k - 1, j]
+            e -= d[0, r - k, j]
+            f -= d[1, r - k, j]
+            inner = m[3, r + k, j] + m[3, r - k, j]
+            sx += w[r + k] * (a + e)
+            sy += w[r + k] * (b + f)
+            vx += w[r + k] * (inner + a * a + e * e)
+            vy += w[r + k] * (inner + b * b + f * f)
+            sc += w[r + k] * (m[4, r + k, j] + m[4, r - k, j] + a * b + e * f)
+        window[0, j] = m[0, r, j] + sx
+        window[1, j] = m[1, r, j] + sy
         window[3, j] = (vx - sx * sx) + (vy - sy * sy)
         window[4, j] = sc - sx * sy
 
 
 @step
-def down_columns_difference(images, moments, window, w, taps, i, j0):
-    """The same of d; and what the rows' own variances add to all, for lack of room above."""
+def down_columns_difference(moments, rises, window, w, taps, i):
+    """The same of d."""
     r = len(taps) // 2
-    v, m = images[:, i:, j0:], moments[:, i:, j0:]
+    m, d = moments[:, i:], rises[:, i:]
     for j in range(BLOCK):
-        d = v[2, r, j]
-        p = d + m[2, r, j]
-        sd = vd = inner_v = inner_c = inner_d = w.dtype.type(0)
-        for k in range(len(taps)):
-            a = (v[2, k, j] - p) + m[2, k, j]
-            sd += w[k] * a
-            vd += w[k] * (a * a)
-            inner_v += w[k] * m[3, k, j]
-            inner_c += w[k] * m[4, k, j]
-            inner_d += w[k] * m[5, k, j]
-        window[2, j] = (p - d) + sd
-        window[3, j] += inner_v
-        window[4, j] += inner_c
-        window[5, j] = (vd - sd * sd) + inner_d
+        a = e = sd = w.dtype.type(0)
+        vd = w[r] * m[5, r, j]
+        for k in range(1, r + 1):
+            a += d[2, r + k - 1, j]
+            e -= d[2, r - k, j]
+            sd += w[r + k] * (a + e)
+            vd += w[r + k] * (m[5, r + k, j] + m[5, r - k, j] + a * a + e * e)
+        window[2, j] = m[2, r, j] + sd
+        window[5, j] = vd - sd * sd
 
 
 @step
-def combine(images, moments, window, result, taps, c1, c2, luminance, i, j0):
-    """1 - SSIM and SSIM, and the four factors of the gradient in place of the rows' moments."""
+def combine(images, window, result, factors, taps, c1, c2, luminance, backward, i, j0):
+    """1 - SSIM and SSIM, and the four factors of the gradient."""
     r = len(taps) // 2
-    v, m, factor = images[:, i + r, j0:], window, moments[:, i, j0:]
+    v, m, factor = images[:, i + r, j0:], window, factors[:, i]
     real = images.dtype.type
     zero, one, two, fifth, half = real(0), real(1), real(2), real(0.2), real(0.5) * c1
     for j in range(BLOCK):
@@ -182,39 +147,43 @@ def combine(images, moments, window, result, taps, c1, c2, luminance, i, j0):
         alike = (a < fifth) & (b < fifth)
         result[0, j] = a + b - a * b if alike else one - l * cs
         result[1, j] = one - (a + b - a * b) if alike else l * cs
-        beta = two * l * over_variances
-        by_x = -beta * b if alike else beta * cs
-        by_y = zero if alike else -beta
-        by_d = beta if alike else zero
-        of_means = mu_d - a * mu_x if alike else l * mu_x - mu_y
-        factor[0, j] = two * cs * over_means * of_means - (
-            by_x * m[0, j] + by_y * m[1, j] + by_d * m[2, j]
-        )
-        factor[1, j] = by_x
-        factor[2, j] = by_y
-        factor[3, j] = by_d
+        if backward:
+            beta = two * l * over_variances
+            by_x = -beta * b if alike else beta * cs
+            by_y = zero if alike else -beta
+            by_d = beta if alike else zero
+            of_means = mu_d - a * mu_x if alike else l * mu_x - mu_y
+            factor[0, j] = two * cs * over_means * of_means - (
+                by_x * m[0, j] + by_y * m[1, j] + by_d * m[2, j]
+            )
+            factor[1, j] = by_x
+            factor[2, j] = by_y
+            factor[3, j] = by_d
 
 
 @step
 def spread_down_columns(images, factors, spread, w, taps, i, j0):
     """From the factors at map pixels p, sums over the column's p for row i of the gradient."""
     r = len(taps) // 2
-    v, f, s = images[:, i + r :, j0:], factors[:, i:, j0:], spread[:, i, j0:]
+    v, f, s = images[:, i + r :, j0:], factors[:, i:], spread[:, i, j0:]
     for j in range(BLOCK):
         x, y, d = v[0, r, j], v[1, r, j], v[2, r, j]
-        total = by_x = by_y = by_d = w.dtype.type(0)
-        for k in range(len(taps)):
-            wx, wy, wd = w[k] * f[1, k, j], w[k] * f[2, k, j], w[k] * f[3, k, j]
-            total = (
-                total
-                + w[k] * f[0, k, j]
-                + wx * (x - v[0, k, j])
-                + wy * (y - v[1, k, j])
-                + wd * (d - v[2, k, j])
+        total, by_x = w[r] * f[0, r, j], w[r] * f[1, r, j]
+        by_y, by_d = w[r] * f[2, r, j], w[r] * f[3, r, j]
+        for k in range(1, r + 1):
+            o, p = r - k, r + k
+            total += w[r + k] * (
+                (f[0, o, j] + f[0, p, j])
+                + f[1, o, j] * (x - v[0, o, j])
+                + f[1, p, j] * (x - v[0, p, j])
+                + f[2, o, j] * (y - v[1, o, j])
+                + f[2, p, j] * (y - v[1, p, j])
+                + f[3, o, j] * (d - v[2, o, j])
+                + f[3, p, j] * (d - v[2, p, j])
             )
-            by_x += wx
-            by_y += wy
-            by_d += wd
+            by_x += w[r + k] * (f[1, o, j] + f[1, p, j])
+            by_y += w[r + k] * (f[2, o, j] + f[2, p, j])
+            by_d += w[r + k] * (f[3, o, j] + f[3, p, j])
         s[0, j] = total
         s[1, j] = by_x
         s[2, j] = by_y
@@ -227,53 +196,21 @@ def spread_along_rows(images, spread, gradient, w, taps, i, j0):
     r = len(taps) // 2
     v, s, g = images[:, i + 2 * r, j0 - r :], spread[:, i, j0 - r :], gradient[i, j0:]
     for j in range(BLOCK):
-        x, y, d = v[0, j + r], v[1, j + r], v[2, j + r]
-        total = w.dtype.type(0)
-        for k in range(len(taps)):
-            total += w[k] * (
-                s[0, j + k]
-                + s[1, j + k] * (x - v[0, j + k])
-                + s[2, j + k] * (y - v[1, j + k])
-                + s[3, j + k] * (d - v[2, j + k])
+        x, y = v[0, j + r], v[1, j + r]
+        d = x - y
+        total = w[r] * s[0, j + r]
+        for k in range(1, r + 1):
+            o, p = j + r - k, j + r + k
+            total += w[r + k] * (
+                (s[0, o] + s[0, p])
+                + s[1, o] * (x - v[0, o])
+                + s[1, p] * (x - v[0, p])
+                + s[2, o] * (y - v[1, o])
+                + s[2, p] * (y - v[1, p])
+                + s[3, o] * (d - (v[0, o] - v[1, o]))
+                + s[3, p] * (d - (v[0, p] - v[1, p]))
             )
         g[j] = total
-
-
-@step
-def fold(gradient, r, low, high):
-    """Add the gradient of the mirrored border rows to the rows they are copies of."""
-    rows = gradient.shape[0]
-    for k in range(1, r + 1):
-        if low:
-            gradient[r + k] += gradient[r - k]
-        if high:
-            gradient[rows - 1 - r - k] += gradient[rows - 1 - r + k]
-
-
-class Extent(NamedTuple):
-    """What a tile covers along one dimension; pixels of the padded image but for the map's."""
-
-    first: int  # the pixels of the image
-    end: int
-    own_first: int  # the map pixels whose centers they are
-    own_end: int
-    map_first: int  # the map pixels to be computed
-    map_end: int
-    gradient_first: int  # the gradient's pixels; a mirrored border comes with the tile beside it
-    gradient_end: int
-
-
-@step
-def extent(tile, tiles, size, r, border, mirror, backward):
-    count = size + 2 * (border - r)
-    first, end = size * tile // tiles, size * (tile + 1) // tiles
-    own_first, own_end = max(first + border - r, 0), min(end + border - r, count)
-    if not backward:
-        return Extent(first, end, own_first, own_end, own_first, own_end, own_first, own_first)
-    g_first = 0 if mirror and tile == 0 else first + border
-    g_end = size + 2 * border if mirror and tile == tiles - 1 else end + border
-    m_first, m_end = max(g_first - 2 * r, 0), min(g_end, count)
-    return Extent(first, end, own_first, own_end, m_first, m_end, g_first, g_end)
 
 
 def sweep(
@@ -295,18 +232,21 @@ def sweep(
         unlike: for the map of 1 - SSIM, (planes, H', W'); not made if it is empty.
         gradient: for the gradient, (planes, H, W); not made if it is empty.
     """
+    whole_registers()
     r = len(taps) // 2
     w = np.array(taps)
-    flipped = w[::-1].copy()
     c1, c2 = constants
     scale, scale_of_gradient = scales
     height, width = size
     down, across = grid
     backward = gradient.size > 0
-    images = np.empty((3, TILE[0] + 6 * r, TILE[1] + 3 * MARGIN + BLOCK), w.dtype)
-    moments = np.empty((6, TILE[0] + 6 * r, TILE[1] + 3 * MARGIN + BLOCK), w.dtype)
-    spread = np.empty((4, TILE[0] + 2 * r, TILE[1] + 3 * MARGIN + BLOCK), w.dtype)
-    padded = np.empty((TILE[0] + 2 * r, TILE[1] + 3 * MARGIN + BLOCK), w.dtype)
+    high, wide = TILE[0] + 6 * r, TILE[1] + 3 * MARGIN + BLOCK + LINE
+    images = on_lines(np.empty((3, high, wide), w.dtype))
+    spread = on_lines(np.empty((4, high, wide), w.dtype))
+    padded = on_lines(np.empty((high, wide), w.dtype))
+    moments = on_lines(np.empty((6, high, BLOCK + LINE), w.dtype))
+    rises = on_lines(np.empty((3, high, BLOCK + LINE), w.dtype))
+    factors = on_lines(np.empty((4, high, BLOCK + LINE), w.dtype))
     window = np.empty((6, BLOCK), w.dtype)
     result = np.empty((2, BLOCK), w.dtype)
     total = np.empty((2, BLOCK))
@@ -314,9 +254,8 @@ def sweep(
         n, rest = divmod(tile, down * across)
         rows = extent(rest // across, down, height, r, border, mirror, backward)
         columns = extent(rest % across, across, width, r, border, mirror, backward)
-        # Rows are counted from `top`, and a map pixel stands at the first row of its window, so
-        # that factors can replace moments that are no longer needed; columns from `left`, and it
-        # stands at its center.
+        # Rows are counted from `top`, and a map pixel stands at the first row of its window;
+        # columns from `left`, and it stands at its center.
         top = rows.gradient_first - 2 * r if backward else rows.map_first
         left = (columns.gradient_first if backward else columns.map_first + r) - MARGIN
         i0, i1 = rows.map_first - top, rows.map_end - top
@@ -325,7 +264,7 @@ def sweep(
             rows.gradient_end - rows.gradient_first,
             columns.gradient_end - columns.gradient_first,
         )
-        start = j0 // 16 * 16
+        start = j0 // LINE * LINE
         stop = max(j1 + r, MARGIN + h1 + 2 * r)
         for c, image in enumerate((x, y)):
             load(
@@ -342,18 +281,24 @@ def sweep(
             v = images[:, i]
             for j in range(start - r, stop):
                 v[2, j] = v[0, j] - v[1, j]
-        for i in range(i0, i1 + 2 * r):
-            for j in range(start, j1, BLOCK):
-                along_rows_pair(images, moments, w, taps, i, j)
-                along_rows_difference(images, moments, w, taps, i, j)
         total[:] = 0
+        if backward:
+            factors[:, :i0] = 0
+            factors[:, i1 : g1 + 2 * r] = 0
         for j in range(start, j1, BLOCK):
             own0 = min(max(columns.own_first + r - left - j, 0), BLOCK)
             own1 = max(min(columns.own_end + r - left - j, BLOCK), own0)
-            for i in range(i0, i1):
-                down_columns_pair(images, moments, window, w, taps, i, j)
-                down_columns_difference(images, moments, window, w, taps, i, j)
-                combine(images, moments, window, result, taps, c1, c2, luminance, i, j)
+            for last in range(i0, i1 + 2 * r):
+                along_rows_pair(images, moments, w, taps, last, j)
+                along_rows_difference(images, moments, w, taps, last, j)
+                if last > i0:
+                    rise(images, moments, rises, last - 1, j)
+                i = last - 2 * r
+                if i < i0:
+                    continue
+                down_columns_pair(moments, rises, window, w, taps, i)
+                down_columns_difference(moments, rises, window, w, taps, i)
+                combine(images, window, result, factors, taps, c1, c2, luminance, backward, i, j)
                 if rows.own_first <= top + i < rows.own_end:
                     for c in range(own0, own1):
                         total[0, c] += result[0, c]
@@ -366,21 +311,21 @@ def sweep(
                     for c in range(max(j, j0), min(j + BLOCK, j1)):
                         weight = weights.data[at + (left - r + c) * weights.column]
                         for k in range(4):
-                            moments[k, i, c] *= weight
+                            factors[k, i, c - j] *= weight
+                if backward and i >= 2 * r:
+                    spread_down_columns(images, factors, spread, w, taps, i - 2 * r, j)
+            if backward:
+                for i in range(max(i1 - 2 * r, 0), g1):
+                    spread_down_columns(images, factors, spread, w, taps, i, j)
         sums[tile, 0] = total[0].sum()
         sums[tile, 1] = total[1].sum()
         if not backward:
             continue
-        moments[:4, :i0] = 0
-        moments[:4, i1 : g1 + 2 * r] = 0
-        for j in range(start, j1, BLOCK):
-            for i in range(g1):
-                spread_down_columns(images, moments, spread, flipped, taps, i, j)
         spread[:, :g1, :j0] = 0
         spread[:, :g1, j1:stop] = 0
         for i in range(g1):
             for j in range(MARGIN, MARGIN + h1, BLOCK):
-                spread_along_rows(images, spread, padded, flipped, taps, i, j)
+                spread_along_rows(images, spread, padded, w, taps, i, j)
         inside = padded[:g1, MARGIN : MARGIN + h1]
         if mirror:
             fold(inside, r, rows.gradient_first == 0, rows.gradient_end == height + 2 * r)
@@ -390,14 +335,6 @@ def sweep(
             line, out = inside[i + skip_rows, columns.first + skip_columns :], gradient[n, i]
             for j in range(columns.end - columns.first):
                 out[columns.first + j] = line[j] * scale_of_gradient
-
-
-def compiled(function):
-    """The function compiled, with its machine code kept on disk where that can be written."""
-    try:
-        return njit(cache=True, **_options)(function)
-    except RuntimeError:  # Numba found no folder that it may write
-        return njit(**_options)(function)
 
 
 sweep = compiled(sweep)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,11 +23,22 @@ from torch import Tensor
 
 from .settings import Settings
 
+Array = np.ndarray[Any, Any]
+
 LARGEST_WINDOW = 33
 COMPILE_NOTE = (
     "ssimlab: compiling the CPU kernel for windows of {taps} taps in {dtype}, once: about ten "
     "seconds (python -m ssimlab warm does it beforehand)"
 )
+
+
+class Planes(NamedTuple):
+    """Images where they lie: pixel (i, j) of plane n is data[start[n] + i * row + j * column]."""
+
+    data: Array
+    start: Array
+    row: int
+    column: int
 
 
 def means(
@@ -96,11 +107,9 @@ def _sweep(
     sums = np.zeros((count, 2))
     taps = tuple(np.array(settings.taps, real))
     arguments = (
-        _planes(cpu, x),
-        _planes(cpu, y),
-        cpu.Planes(none.ravel(), np.zeros(1, np.int64), 0, 0)
-        if weights is None
-        else _planes(cpu, weights),
+        _planes(x),
+        _planes(y),
+        Planes(none.ravel(), np.zeros(1, np.int64), 0, 0) if weights is None else _planes(weights),
         taps,
         (real(settings.c1), real(settings.c2)),
         settings.luminance,
@@ -149,7 +158,7 @@ def _tiles(size: int, length: int, radius: int) -> int:
     return max(1, min(-(-size // length), size // (radius + 1)))
 
 
-def _planes(cpu: ModuleType, image: Tensor) -> Any:
+def _planes(image: Tensor) -> Planes:
     """An image as the kernel sees it; nothing is copied."""
     image = image.detach().resolve_neg()
     start = torch.zeros((), dtype=torch.int64)
@@ -157,7 +166,7 @@ def _planes(cpu: ModuleType, image: Tensor) -> Any:
         start = start.unsqueeze(-1) + torch.arange(size) * stride
     span = 1 + sum((n - 1) * s for n, s in zip(image.shape, image.stride(), strict=True))
     data = image.as_strided((span,), (1,)).numpy()
-    return cpu.Planes(data, start.reshape(-1).numpy(), *image.stride()[-2:])
+    return Planes(data, start.reshape(-1).numpy(), *image.stride()[-2:])
 
 
 def _deal(work: Callable[[int, int], object], count: int) -> None:

@@ -1,0 +1,58 @@
+"""How the loops of a tile are compiled, and where their arrays lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit, types
+from numba.extending import intrinsic, overload
+
+_options: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+step = njit(forceinline=True, **_options)
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """The function compiled, with its machine code kept on disk where that can be written.
+
+    Numba makes the code anew when the function's own file has another date. It does not look at
+    the modules that the function takes its steps from: who edits one of them touches that file.
+    Who installs another version gets all files with a new date.
+    """
+    try:
+        return njit(cache=True, **_options)(function)
+    except RuntimeError:  # Numba found no folder that it may write
+        return njit(**_options)(function)
+
+
+@step
+def on_lines(array):
+    """The array without as much of its last dimension as makes it begin on a line of the cache.
+
+    A register that is loaded from two lines takes twice as long. Memory comes on half a line, and
+    the rows of the array must be whole lines.
+    """
+    return array[..., -array.ctypes.data % 64 // array.itemsize :]
+
+
+def whole_registers() -> None:
+    """Let the function that says this use registers of 512 bits, where the processor has them.
+
+    Left alone the compiler takes half of them on Intel's processors. The first that had them ran
+    slower in their use; for loops as dense as these they are worth it.
+    """
+
+
+@intrinsic
+def _whole_registers(_typing: Any) -> Any:
+    def emit(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        # Not `add`, which knows the names that llvmlite knows.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.none(), emit
+
+
+@overload(whole_registers, inline="always")
+def _of_the_caller() -> Any:
+    return lambda: _whole_registers()  # pyright: ignore[reportCallIssue]

@@ -1,0 +1,84 @@
+"""Where the pixels of a tile are: its extent, its padded copy, the border's gradient."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .loops import step
+
+
+@step
+def source(t, size, mirror):
+    """The pixel that stands at place t of the padded line; -1 for a zero."""
+    if mirror and t < 0:
+        t = -t
+    if mirror and t >= size:
+        t = 2 * (size - 1) - t
+    return t if 0 <= t < size else -1
+
+
+@step
+def load(to, image, n, scale, top, left, size, mirror):
+    """Fill ``to`` with the padded plane n, whose pixel (top, left) comes first."""
+    rows, columns = to.shape
+    height, width = size
+    zero = to.dtype.type(0)
+    begin = min(max(-left, 0), columns)
+    end = max(min(width - left, columns), begin)
+    for i in range(rows):
+        t = source(top + i, height, mirror)
+        out = to[i]
+        if t < 0:
+            out[:] = zero
+            continue
+        line = image.data[image.start[n] + t * image.row :]
+        for j in range(begin):
+            s = source(left + j, width, mirror)
+            out[j] = line[s * image.column] * scale if s >= 0 else zero
+        for j in range(end, columns):
+            s = source(left + j, width, mirror)
+            out[j] = line[s * image.column] * scale if s >= 0 else zero
+        if image.column == 1:
+            inside, pixels = out[begin:end], line[max(left, 0) :]
+            for j in range(end - begin):
+                inside[j] = pixels[j] * scale
+        else:
+            for j in range(begin, end):
+                out[j] = line[(left + j) * image.column] * scale
+
+
+@step
+def fold(gradient, r, low, high):
+    """Add the gradient of the mirrored border rows to the rows they are copies of."""
+    rows = gradient.shape[0]
+    for k in range(1, r + 1):
+        if low:
+            gradient[r + k] += gradient[r - k]
+        if high:
+            gradient[rows - 1 - r - k] += gradient[rows - 1 - r + k]
+
+
+class Extent(NamedTuple):
+    """What a tile covers along one dimension; pixels of the padded image but for the map's."""
+
+    first: int  # the pixels of the image
+    end: int
+    own_first: int  # the map pixels whose centers they are
+    own_end: int
+    map_first: int  # the map pixels to be computed
+    map_end: int
+    gradient_first: int  # the gradient's pixels; a mirrored border comes with the tile beside it
+    gradient_end: int
+
+
+@step
+def extent(tile, tiles, size, r, border, mirror, backward):
+    count = size + 2 * (border - r)
+    first, end = size * tile // tiles, size * (tile + 1) // tiles
+    own_first, own_end = max(first + border - r, 0), min(end + border - r, count)
+    if not backward:
+        return Extent(first, end, own_first, own_end, own_first, own_end, own_first, own_first)
+    g_first = 0 if mirror and tile == 0 else first + border
+    g_end = size + 2 * border if mirror and tile == tiles - 1 else end + border
+    m_first, m_end = max(g_first - 2 * r, 0), min(g_end, count)
+    return Extent(first, end, own_first, own_end, m_first, m_end, g_first, g_end)
