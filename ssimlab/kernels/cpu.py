@@ -29,7 +29,7 @@ from .tiles import extent, fold, load
 LINE = 16  # columns of one or two lines of the cache, on which blocks begin
 BLOCK = 32  # columns in one go: the rows that one result needs then fit into the first cache
 TILE = 128, 256  # rows and columns: the arrays of a tile fit into the second cache
-MARGIN = 48  # columns beside a tile: twice the largest radius, and room to begin on a line
+MARGIN = 48  # columns beside a map: twice the largest radius, and whole lines
 
 
 @step
@@ -191,10 +191,10 @@ def spread_down_columns(images, factors, spread, w, taps, i, j0):
 
 
 @step
-def spread_along_rows(images, spread, gradient, w, taps, i, j0):
-    """Row i of the gradient from the columns' sums."""
+def spread_along_rows(images, spread, w, taps, i, j0):
+    """Row i of the gradient, in the last plane of ``spread``, from the columns' sums."""
     r = len(taps) // 2
-    v, s, g = images[:, i + 2 * r, j0 - r :], spread[:, i, j0 - r :], gradient[i, j0:]
+    v, s = images[:, i + 2 * r, j0 - r :], spread[:, i, j0 - r :]
     for j in range(BLOCK):
         x, y = v[0, j + r], v[1, j + r]
         d = x - y
@@ -210,7 +210,7 @@ def spread_along_rows(images, spread, gradient, w, taps, i, j0):
                 + s[3, o] * (d - (v[0, o] - v[1, o]))
                 + s[3, p] * (d - (v[0, p] - v[1, p]))
             )
-        g[j] = total
+        s[4, j + r] = total
 
 
 def sweep(
@@ -242,8 +242,9 @@ def sweep(
     backward = gradient.size > 0
     high, wide = TILE[0] + 6 * r, TILE[1] + 3 * MARGIN + BLOCK + LINE
     images = on_lines(np.empty((3, high, wide), w.dtype))
-    spread = on_lines(np.empty((4, high, wide), w.dtype))
-    padded = on_lines(np.empty((high, wide), w.dtype))
+    # More than half of all: a C library that keeps as much as twice the largest piece of memory
+    # that was given back, as glibc does, then hands out the same pages in the next call.
+    spread = on_lines(np.empty((5, high, wide), w.dtype))
     moments = on_lines(np.empty((6, high, BLOCK + LINE), w.dtype))
     rises = on_lines(np.empty((3, high, BLOCK + LINE), w.dtype))
     factors = on_lines(np.empty((4, high, BLOCK + LINE), w.dtype))
@@ -255,37 +256,34 @@ def sweep(
         rows = extent(rest // across, down, height, r, border, mirror, backward)
         columns = extent(rest % across, across, width, r, border, mirror, backward)
         # Rows are counted from `top`, and a map pixel stands at the first row of its window;
-        # columns from `left`, and it stands at its center.
+        # columns from `left`, and it stands at its center. The map begins at column MARGIN.
         top = rows.gradient_first - 2 * r if backward else rows.map_first
-        left = (columns.gradient_first if backward else columns.map_first + r) - MARGIN
+        left = columns.map_first + r - MARGIN
         i0, i1 = rows.map_first - top, rows.map_end - top
-        j0, j1 = columns.map_first + r - left, columns.map_end + r - left
-        g1, h1 = (
-            rows.gradient_end - rows.gradient_first,
-            columns.gradient_end - columns.gradient_first,
-        )
-        start = j0 // LINE * LINE
-        stop = max(j1 + r, MARGIN + h1 + 2 * r)
+        j0, j1 = MARGIN, columns.map_end + r - left
+        g1 = rows.gradient_end - rows.gradient_first
+        h0, h1 = columns.gradient_first - left, columns.gradient_end - left
+        start, stop = min(j0, h0) - r, max(j1, h1) + r
         for c, image in enumerate((x, y)):
             load(
-                images[c, : max(i1, g1 + 2 * r) + 2 * r, start - r : stop],
+                images[c, : max(i1, g1 + 2 * r) + 2 * r, start:stop],
                 image,
                 n,
                 scale,
                 top - border,
-                left + start - r - border,
+                left + start - border,
                 size,
                 mirror,
             )
         for i in range(max(i1, g1 + 2 * r) + 2 * r):
             v = images[:, i]
-            for j in range(start - r, stop):
+            for j in range(start, stop):
                 v[2, j] = v[0, j] - v[1, j]
         total[:] = 0
         if backward:
             factors[:, :i0] = 0
             factors[:, i1 : g1 + 2 * r] = 0
-        for j in range(start, j1, BLOCK):
+        for j in range(j0, j1, BLOCK):
             own0 = min(max(columns.own_first + r - left - j, 0), BLOCK)
             own1 = max(min(columns.own_end + r - left - j, BLOCK), own0)
             for last in range(i0, i1 + 2 * r):
@@ -308,7 +306,7 @@ def sweep(
                             unlike[n, top + i, left + j - r + c] = result[0, c]
                 if weights.data.size > 0:
                     at = weights.start[n] + (top + i) * weights.row
-                    for c in range(max(j, j0), min(j + BLOCK, j1)):
+                    for c in range(j, min(j + BLOCK, j1)):
                         weight = weights.data[at + (left - r + c) * weights.column]
                         for k in range(4):
                             factors[k, i, c - j] *= weight
@@ -321,12 +319,12 @@ def sweep(
         sums[tile, 1] = total[1].sum()
         if not backward:
             continue
-        spread[:, :g1, :j0] = 0
-        spread[:, :g1, j1:stop] = 0
+        spread[:4, :g1, start:j0] = 0
+        spread[:4, :g1, j1:stop] = 0
         for i in range(g1):
-            for j in range(MARGIN, MARGIN + h1, BLOCK):
-                spread_along_rows(images, spread, padded, w, taps, i, j)
-        inside = padded[:g1, MARGIN : MARGIN + h1]
+            for j in range(h0, h1, BLOCK):
+                spread_along_rows(images, spread, w, taps, i, j)
+        inside = spread[4, :g1, h0:h1]
         if mirror:
             fold(inside, r, rows.gradient_first == 0, rows.gradient_end == height + 2 * r)
             fold(inside.T, r, columns.gradient_first == 0, columns.gradient_end == width + 2 * r)
