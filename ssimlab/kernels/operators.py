@@ -122,6 +122,9 @@ def _weight_of_planes(x: Tensor, unlike: Tensor | None, like: Tensor | None) -> 
 def _gradients_of_means(
     ctx: Any, x: Tensor, y: Tensor, weight: Tensor, by_x: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None]:
+    needs_x, needs_y = ctx.needs_input_grad[:2]
+    if not needs_y and by_x is not None:
+        return by_x if needs_x else None, None
     height, width = _settings(ctx.settings[1:]).map_size(*x.shape[-2:])
     weights = (weight / (height * width)).expand(*x.shape[:-2], height, width)
     return _gradients(ctx, x, y, weights, by_x)
@@ -162,11 +165,11 @@ def _scaled(gradient: Tensor, weight: Tensor) -> Tensor:
     Those of torch do, for some milliseconds, and the next sweep would share the cores with them.
     """
     # Where a NaN is about to be made it is made by torch, so that who looks for it finds it.
-    if gradient.device.type != "cpu" or not weight.isfinite().all():
+    if gradient.device.type != "cpu" or not np.isfinite(factor := weight.numpy()).all():
         return gradient.mul_(weight)
     pixels = gradient.numpy()
     with np.errstate(all="ignore"):
-        pixels *= weight.numpy()
+        pixels *= factor
     return gradient
 
 
@@ -194,7 +197,7 @@ def means(x: Tensor, y: Tensor, backend: str, settings: Settings) -> tuple[Tenso
         x, y = y, x
     gradient = graded and x.requires_grad
     plain = backend, *_plain(settings)
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not (gradient or (graded and y.requires_grad)):
         return _means(x, y, *plain, gradient)[:2]
     return cast("tuple[Tensor, Tensor]", _Means.apply(x, y, plain, gradient))  # pyright: ignore[reportUnknownMemberType]
 

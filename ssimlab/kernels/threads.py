@@ -55,10 +55,14 @@ def means(
         Two tensors of shape (…), and one of the shape of x, or an empty one.
     """
     height, width = settings.map_size(*x.shape[-2:])
+    share = 1 / (height * width)
     by_x = torch.empty(x.shape if gradient else (0,), dtype=x.dtype)
-    sums = _sweep(x, y, settings, None, None, by_x, share=1 / (height * width))
-    unlike, like = (sums / (height * width)).to(x.dtype).unbind(-1)
-    return unlike.clone(), like.clone(), by_x
+    sums = _sweep(x, y, settings, None, None, by_x, share)
+    unlike, like = (
+        torch.tensor(of_planes, dtype=x.dtype).reshape(x.shape[:-2])
+        for of_planes in (sums.T / (height * width))
+    )
+    return unlike, like, by_x
 
 
 def unlike_map(x: Tensor, y: Tensor, settings: Settings) -> Tensor:
@@ -89,15 +93,15 @@ def _sweep(
     values: Tensor | None,
     by_x: Tensor,
     share: float = 1.0,
-) -> Tensor:
-    """Run the kernel over all tiles and return the sums of each plane, float64, (…, 2).
+) -> Array:
+    """Run the kernel over all tiles and return the sums of each plane, float64, (planes, 2).
 
     ``share`` is what the map's pixels weigh in the gradient where there are no ``weights``.
     """
     cpu = _compiled()
     height, width = x.shape[-2:]
-    real: Any = np.float32 if x.dtype == torch.float32 else np.float64
-    none = np.empty((0, 0, 0), real)
+    taps, constants, none = _typed(settings, x.dtype)
+    real = taps[0].dtype.type
     planes = x.shape[:-2].numel()
     grid = tuple(
         _tiles(size, length, settings.radius)
@@ -105,13 +109,12 @@ def _sweep(
     )
     count = planes * grid[0] * grid[1]
     sums = np.zeros((count, 2))
-    taps = tuple(np.array(settings.taps, real))
     arguments = (
         _planes(x),
         _planes(y),
-        Planes(none.ravel(), np.zeros(1, np.int64), 0, 0) if weights is None else _planes(weights),
+        Planes(none.ravel(), _starts((), ()), 0, 0) if weights is None else _planes(weights),
         taps,
-        (real(settings.c1), real(settings.c2)),
+        constants,
         settings.luminance,
         (real(settings.scale), real(settings.scale * share)),
         (height, width),
@@ -124,9 +127,8 @@ def _sweep(
         none if values is None else values.reshape(planes, *values.shape[-2:]).numpy(),
         by_x.reshape(planes, height, width).numpy() if by_x.numel() else none,
     )
-    _deal(lambda first, end: cpu.sweep(*arguments, (first, end), *results), count)
-    of_planes = torch.from_numpy(sums).reshape(planes, -1, 2).sum(1)
-    return of_planes.reshape(*x.shape[:-2], 2)
+    deal(lambda first, end: cpu.sweep(*arguments, (first, end), *results), count)
+    return sums.reshape(planes, -1, 2).sum(1)
 
 
 @functools.cache
@@ -161,15 +163,32 @@ def _tiles(size: int, length: int, radius: int) -> int:
 def _planes(image: Tensor) -> Planes:
     """An image as the kernel sees it; nothing is copied."""
     image = image.detach().resolve_neg()
-    start = torch.zeros((), dtype=torch.int64)
-    for size, stride in zip(image.shape[:-2], image.stride()[:-2], strict=True):
-        start = start.unsqueeze(-1) + torch.arange(size) * stride
-    span = 1 + sum((n - 1) * s for n, s in zip(image.shape, image.stride(), strict=True))
+    shape, strides = image.shape, image.stride()
+    span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     data = image.as_strided((span,), (1,)).numpy()
-    return Planes(data, start.reshape(-1).numpy(), *image.stride()[-2:])
+    return Planes(data, _starts(tuple(shape[:-2]), strides[:-2]), *strides[-2:])
 
 
-def _deal(work: Callable[[int, int], object], count: int) -> None:
+# The steps of a training ask the same again and again, and for small images the answers would
+# take as long as the kernel.
+@functools.lru_cache(maxsize=64)
+def _starts(shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """Where each plane begins."""
+    start = np.zeros((), np.int64)
+    for size, stride in zip(shape, strides, strict=True):
+        start = start[..., None] + np.arange(size) * stride
+    return start.reshape(-1)
+
+
+@functools.lru_cache(maxsize=64)
+def _typed(settings: Settings, dtype: torch.dtype) -> tuple[Any, ...]:
+    """The taps and the constants in the dtype of the images, and an image of no pixels."""
+    real: Any = np.float32 if dtype == torch.float32 else np.float64
+    taps = tuple(np.array(settings.taps, real))
+    return taps, (real(settings.c1), real(settings.c2)), np.empty((0, 0, 0), real)
+
+
+def deal(work: Callable[[int, int], object], count: int) -> None:
     """Call work(first, end) for shares of range(count), in this thread and its helpers."""
     threads = min(torch.get_num_threads(), count)
     if threads == 1:
