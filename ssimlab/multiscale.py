@@ -37,6 +37,7 @@ from ._inputs import (
     needs_data_range,
 )
 from .formula import PUBLISHED_K, Constants, constants, moments, quotients, similarity
+from .kernels import halving
 from .stable import difference_stack, factors, prepare
 from .window import Window
 
@@ -400,10 +401,16 @@ def _traced_means(
 
 
 class _Halve(torch.autograd.Function):
-    """Means of 2 x 2 blocks in float64; backward keeps nothing."""
+    """Means of 2 x 2 blocks in float64; backward keeps nothing.
+
+    On the CPU not by torch, whose threads go on waiting for some milliseconds after an operation
+    and would share the cores with the kernel's.
+    """
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            return halving.block_means(x)
         blocks = (x[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
         total = next(blocks).double()
         for block in blocks:
@@ -416,6 +423,10 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        # What is to be differentiated again has to be torch's own.
+        graded = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if grad_outputs[0].device.type == "cpu" and not graded:
+            return halving.spread(grad_outputs[0], ctx.dtype)
         quarter = (grad_outputs[0] / 4).to(ctx.dtype)
         *planes, height, width = quarter.shape
         spread = quarter[..., :, None, :, None].expand(*planes, height, 2, width, 2)
