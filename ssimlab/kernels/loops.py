@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
 _options: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+STEPS = "loops", "tiles"  # the modules that hold some
 step = njit(forceinline=True, **_options)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
     """The function compiled, with its machine code kept on disk where that can be written.
 
-    Numba makes the code anew when the function's own file has another date. It does not look at
-    the modules that the function takes its steps from: who edits one of them touches that file.
-    Who installs another version gets all files with a new date.
+    Numba makes the code anew where the function's own file has changed, and does not look at the
+    modules from which it takes its steps. Their digest in the name, by which the code is kept,
+    does that.
     """
+    steps = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in STEPS)
+    function.__qualname__ += f"_{hashlib.sha256(steps).hexdigest()[:12]}"
     try:
         return njit(cache=True, **_options)(function)
     except RuntimeError:  # Numba found no folder that it may write

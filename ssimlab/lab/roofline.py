@@ -87,20 +87,22 @@ def instructions(taps: Sequence[float], *, gradient: bool = True) -> float:
         array.ravel()[:] = [_Counted(v, count) for v in generator.random(array.size)]
         return array
 
-    images, moments, spread = numbers(3, rows, columns), numbers(6, rows, columns), None
-    spread, window, result = numbers(4, rows, columns), numbers(6, columns), numbers(2, columns)
-    w, one, padded = numbers(len(taps)), numbers(1)[0], numbers(rows, columns)
+    images, moments, rises = (numbers(n, rows, columns) for n in (3, 6, 3))
+    factors, spread = (numbers(n, rows, columns) for n in (4, 5))
+    window, result = numbers(6, columns), numbers(2, columns)
+    w, one = numbers(len(taps)), numbers(1)[0]
     loops: list[tuple[Any, tuple[Any, ...]]] = [
         (cpu.along_rows_pair, (images, moments, w, taps, r, r)),
         (cpu.along_rows_difference, (images, moments, w, taps, r, r)),
-        (cpu.down_columns_pair, (images, moments, window, w, taps, 0, r)),
-        (cpu.down_columns_difference, (images, moments, window, w, taps, 0, r)),
-        (cpu.combine, (images, moments, window, result, taps, one, one, True, 0, r)),
+        (cpu.rise, (images, moments, rises, r, r)),
+        (cpu.down_columns_pair, (moments, rises, window, w, taps, 0)),
+        (cpu.down_columns_difference, (moments, rises, window, w, taps, 0)),
+        (cpu.combine, (images, window, result, factors, taps, one, one, True, gradient, 0, r)),
     ]
     if gradient:
         loops += [
-            (cpu.spread_down_columns, (images, moments, spread, w, taps, 0, r)),
-            (cpu.spread_along_rows, (images, spread, padded, w, taps, 0, r)),
+            (cpu.spread_down_columns, (images, factors, spread, w, taps, 0, r)),
+            (cpu.spread_along_rows, (images, spread, w, taps, 0, r)),
         ]
     for function, arguments in loops:
         function.py_func(*arguments)

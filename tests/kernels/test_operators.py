@@ -356,13 +356,7 @@ print("finite")
     [
         (1, 3, 5, 9, 11, 15),
         (31,),
-        pytest.param(
-            (33,),
-            marks=pytest.mark.xfail(
-                reason="33 taps multiply zeros by pixels left of the tile that were never loaded",
-                strict=False,
-            ),
-        ),
+        (33,),
     ],
     ids=str,
 )
