@@ -62,10 +62,11 @@ def peaks(threads: int | None = None, *, repeats: int = 5) -> Peaks:
 
 
 def instructions(taps: Sequence[float], *, gradient: bool = True) -> float:
-    """Arithmetic instructions of the CPU kernel for a pixel: counted, and a vector's counted once.
+    """Arithmetic instructions of the CPU kernel for a pixel.
 
-    A product and the sum that takes it up are one instruction, as the compiler has it. What is
-    computed twice where tiles overlap is counted once.
+    A product and the sum that takes it up are one instruction, as the compiler has it. Not counted
+    are loading and storing, what is computed twice where tiles overlap, and of the two ways to
+    compute a map value the one that a window does not take.
 
     Args:
         taps: the window's weights along one dimension.
@@ -115,12 +116,16 @@ class _Counted:
     def __init__(self, value: float, count: list[int], product: bool = False) -> None:
         self.value, self.count, self.product = value, count, product
 
-    def _result(self, value: float, *, free: bool = False, product: bool = False) -> _Counted:
-        self.count[0] += not free
+    def _result(self, value: float, *, product: bool = False) -> _Counted:
+        self.count[0] += 1
         return _Counted(value, self.count, product)
 
     def _sum(self, other: Any, value: float) -> _Counted:
-        return self._result(value, free=self.product or getattr(other, "product", False))
+        for part in (self, other):
+            if getattr(part, "product", False):  # that instruction now adds as well
+                part.product = False
+                return _Counted(value, self.count)
+        return self._result(value)
 
     def __add__(self, other: Any) -> _Counted:
         return self._sum(other, self.value + _value(other))
@@ -158,14 +163,17 @@ def _multiply_add() -> Any:
     with extra("kernels"):
         from numba import njit
 
+        from ..kernels.loops import whole_registers
+
     @njit(nogil=True, fastmath={"contract"})
     def multiply_add(v: Any, rounds: int) -> None:
+        whole_registers()  # as the kernel does
         a, b = np.float32(0.999), np.float32(0.001)
         for _ in range(rounds):
             for j in range(len(v)):
-                t = v[j]
-                for _ in range(STEPS):  # unrolled, so that the loop around it takes vectors
-                    t = t * a + b
-                v[j] = t
+                s = t = v[j]
+                for _ in range(STEPS // 2):  # unrolled, so that the loop around it takes vectors
+                    s, t = s * a + b, t * b + a
+                v[j] = s * t
 
     return multiply_add

@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ssimlab import Window, attempts, gradient, naive, reference, stable
+from ssimlab import Window, attempts, formula, gradient, naive, reference, stable
 from ssimlab.lab import check
 from ssimlab.lab.check import gradient_mistakes, pairs, recipe, ssim_mistakes
 
@@ -671,9 +671,27 @@ def test_a_wrong_gradient_is_caught_and_named(name, solution):
     assert report.explanation
 
 
+def from_the_centers(x, y, data_range):
+    """The gradient gathered from differences to center pixels, with U made for the means."""
+    m = formula.moments(x, y, Window())
+    by_mean, by_square, by_product = (
+        partial / partial.numel() for partial in gradient.partials(x, y, data_range=data_range)
+    )
+    constant = by_mean + 2 * m.mu_x * by_square + m.mu_y * by_product
+    total, (rows, columns) = torch.zeros_like(x), constant.shape[-2:]
+    center = (..., slice(5, 5 + rows), slice(5, 5 + columns))
+    for i, line in enumerate(Window().weights()):
+        for j, weight in enumerate(line):
+            at = (..., slice(i, i + rows), slice(j, j + columns))
+            by_x, by_y = 2 * by_square * (x[at] - x[center]), by_product * (y[at] - y[center])
+            total[at] += weight * (constant + by_x + by_y)
+    return total
+
+
 @pytest.mark.parametrize(
     ("name", "solution"),
     [
+        ("center pixels in place of means", from_the_centers),
         (
             "adjoint forgotten",
             lambda x, y, data_range: chain_rule(
@@ -724,7 +742,7 @@ def test_every_mistake_of_the_catalogue_is_tried_here():
     tried = {name for name, _ in WRONG_SSIMS + WRONG_GRADIENTS}
     # These have tests of their own above.
     tried |= {"wrong padding: valid", "wrong window size: 13 instead of 11"}
-    tried |= {"adjoint with the wrong padding: zero"}
+    tried |= {"adjoint with the wrong padding: zero", "center pixels in place of means"}
     catalogue = ssim_mistakes.SSIM_MISTAKES + gradient_mistakes.CHAIN_RULE_MISTAKES
     untried = {mistake.name for mistake in catalogue} - tried
     assert not untried, "each needs a function in WRONG_SSIMS or WRONG_GRADIENTS that makes it"

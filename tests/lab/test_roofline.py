@@ -20,6 +20,7 @@ pytest.importorskip("numba", reason="the extra kernels is not installed")
         (lambda a, b: a * b + a, 1),  # one instruction
         (lambda a, b: a - b * b, 1),
         (lambda a, b: a * b + a * b, 2),
+        (lambda a, b: (c := a * b) + a + c, 2),  # a sum takes it up once
         (lambda a, b: (a + b) * (a - b), 3),
         (lambda a, b: 1.0 / (a * a + b), 2),
         (lambda a, b: a if a < b else -b, 1),

@@ -37,6 +37,17 @@ def _factors_inside(p):
     return p.adjoint(p.by_mean + 2 * x * p.by_mean_square + y * p.by_mean_product)
 
 
+def _centers_for_means(p):
+    """Differences from the windows' center pixels, with the rest made for those from the means."""
+    rows, columns = (
+        (n - k) // 2 for n, k in zip(p.x.shape[-2:], p.by_mean.shape[-2:], strict=True)
+    )
+    inside = (..., slice(rows, p.x.shape[-2] - rows), slice(columns, p.x.shape[-1] - columns))
+    shift_x, shift_y = p.moments.mu_x - p.x[inside], p.moments.mu_y - p.y[inside]
+    missing = 2 * shift_x * p.by_mean_square + shift_y * p.by_mean_product
+    return chain_rule(p) + p.adjoint(missing)
+
+
 def _gradients_of_sums(p):
     """Attempt 3 carried through for l · cs: both quotient rules with gradients of sums."""
     luminance, contrast_structure = quotients(p.moments, p.constants)
@@ -181,6 +192,12 @@ CHAIN_RULE_MISTAKES = (
         "x ⊙ Wᵀ g_xy instead of y ⊙ Wᵀ g_xy",
         "The derivative of W xy by x has y as its factor.",
         {"assemble": lambda p: chain_rule(p._replace(y=p.x))},
+    ),
+    Mistake(
+        "center pixels in place of means",
+        "Where the differences are those from a window's center pixel and no longer from its mean, "
+        "what lies between the two, 2 (μx - x_p) g_xx + (μy - y_p) g_xy, has to leave the rest.",
+        {"assemble": _centers_for_means},
     ),
     Mistake(
         "luminance held constant",
