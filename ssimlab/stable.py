@@ -44,11 +44,12 @@ def dissimilarity(
 
     In float32, with windows of up to 15 taps, the map is right to 1e-6 and a gradient to 3e-6 of
     its largest entry, unless what SSIM itself adds up cancels: means, where W|x| + W|y| exceeds
-    √(μx² + μy² + C1) thirtyfold, as among pixels of both signs; variances, where they are small
+    √(μx² + μy² + C1) tenfold, as among pixels of both signs; variances, where they are small
     beside the squares of differences to the center pixels of a window; the gradient, where its
-    terms exceed their sum fiftyfold, as where y is nearly c - x or one image many times the other.
-    There, and with n > 15 taps, the errors are at most (n + 8) / 2 roundings, of 6e-8, of the map's
-    terms and (n + 8) / 4 of the gradient's. In float64 each number is 2⁻²⁹ times as large.
+    terms exceed their sum 25-fold, as where y is nearly c - x or one image many times the other.
+    There, and with n > 15 taps, the errors are at most n + 8 roundings, of 6e-8, of the map's
+    terms and (n + 8) / 2 of the gradient's. In float64 each number is 2⁻²⁹ times as large. These
+    bounds are measured, on ten thousand random pairs.
 
     Args:
         x, y: images, (…, H, W), floating point, of one shape, dtype and device.

@@ -41,7 +41,7 @@ class Ordinary(NamedTuple):
     terms: float  # of the gradient: how many times larger than it they are
 
 
-ORDINARY = Ordinary(taps=15, moments=30.0, terms=50.0)
+ORDINARY = Ordinary(taps=15, moments=10.0, terms=25.0)
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ def errors(pair: Pair, result: Result, true: Exact) -> list[Error]:
     """
     finer, rounding = FINER[pair.dtype], torch.finfo(pair.dtype).eps / 2
     taps = pair.window.size
-    bound = (taps + 8) / 2 * rounding * true.scale
+    bound = (taps + 8) * rounding * true.scale
     ordinary = (taps <= ORDINARY.taps) & (true.of_means + true.of_variances <= ORDINARY.moments)
     bound = np.where(ordinary, np.minimum(bound, MAP_ERROR * finer), bound)
     # Taps below the least normal number have lost digits.
@@ -293,7 +293,7 @@ def errors(pair: Pair, result: Result, true: Exact) -> list[Error]:
             largest, terms = abs(expected).max(), scale.max()
             bound = GRADIENT_ERROR * finer * largest
             if taps > ORDINARY.taps or terms > ORDINARY.terms * largest:
-                bound = max(bound, (taps + 8) / 4 * rounding * terms)
+                bound = max(bound, (taps + 8) / 2 * rounding * terms)
             found.append(_error("gradient", got, expected, bound, pair))
     return found
 
