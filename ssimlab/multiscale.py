@@ -409,7 +409,7 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        if halving.fits(x):
             return halving.block_means(x)
         blocks = (x[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
         total = next(blocks).double()
@@ -424,8 +424,7 @@ class _Halve(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
         # What is to be differentiated again has to be torch's own.
-        graded = torch.is_grad_enabled() or torch.compiler.is_compiling()
-        if grad_outputs[0].device.type == "cpu" and not graded:
+        if halving.fits(grad_outputs[0]) and not torch.is_grad_enabled():
             return halving.spread(grad_outputs[0], ctx.dtype)
         quarter = (grad_outputs[0] / 4).to(ctx.dtype)
         *planes, height, width = quarter.shape

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .loops import compiled, on_lines, step, whole_registers
+from .loops import compiled, on_lines, step, take, whole_registers
 from .tiles import extent, fold, load
 
 LINE = 16  # columns of one or two lines of the cache, on which blocks begin
@@ -215,9 +215,9 @@ def spread_along_rows(images, spread, w, taps, i, j0):
 
 def sweep(
     x, y, weights, taps, constants, luminance, scales, size, border, mirror, grid,
-    tiles, sums, unlike, gradient,
+    taken, sums, unlike, gradient,
 ):  # fmt: skip
-    """Tiles tiles[0] to tiles[1] of a batch: the sums over the map, the map, the gradient by x.
+    """The tiles of a batch that nobody has taken: sums over the map, the map, the gradient by x.
 
     Args:
         x, y: the images, as :class:`Planes`.
@@ -228,6 +228,7 @@ def sweep(
         size: (H, W).
         border, mirror: the padding.
         grid: tiles (down, across) of one plane.
+        taken: int64, (1,), how many tiles the threads that work on this batch have taken.
         sums: float64, (tiles, 2), for the sums of 1 - SSIM and of SSIM over each tile.
         unlike: for the map of 1 - SSIM, (planes, H', W'); not made if it is empty.
         gradient: for the gradient, (planes, H, W); not made if it is empty.
@@ -251,7 +252,10 @@ def sweep(
     window = np.empty((6, BLOCK), w.dtype)
     result = np.empty((2, BLOCK), w.dtype)
     total = np.empty((2, BLOCK))
-    for tile in range(tiles[0], tiles[1]):
+    while True:
+        tile = take(taken)
+        if tile >= sums.shape[0]:
+            break
         n, rest = divmod(tile, down * across)
         rows = extent(rest // across, down, height, r, border, mirror, backward)
         columns = extent(rest % across, across, width, r, border, mirror, backward)

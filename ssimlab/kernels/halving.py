@@ -6,43 +6,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .threads import Array, deal
+from . import choice
+from .threads import deal, planes_of
+
+
+def fits(image: Tensor) -> bool:
+    """Whether the two functions below can be used."""
+    on_cpu = image.device.type == "cpu" and choice.HAS_NUMBA
+    return on_cpu and not torch.compiler.is_compiling()
 
 
 def block_means(image: Tensor) -> Tensor:
     """Means of the 2 x 2 blocks of an image, (…, 2 H, 2 W), as float64, (…, H, W)."""
-    pixels = _planes(image)
-    planes, height, width = pixels.shape
-    means = np.empty((planes, height // 2, width // 2))
+    from . import blocks
 
-    def work(first: int, end: int) -> None:
-        for source, mean in zip(pixels[first:end], means[first:end], strict=True):
-            rows = np.add(source[::2], source[1::2], dtype=np.float64)
-            np.add(rows[:, ::2], rows[:, 1::2], out=mean)
-            mean *= 0.25
-
-    deal(work, planes)
+    height, width = image.shape[-2:]
+    means = np.empty((image.shape[:-2].numel(), height // 2, width // 2))
+    planes = planes_of(image)
+    deal(lambda taken: blocks.means(planes, taken, means), len(means))
     return torch.from_numpy(means).reshape(*image.shape[:-2], *means.shape[-2:])
 
 
 def spread(gradient: Tensor, dtype: torch.dtype) -> Tensor:
     """The adjoint: a quarter of each pixel, (…, H, W), to the four of its block."""
-    pixels = _planes(gradient)
-    planes, height, width = pixels.shape
+    from . import blocks
+
+    height, width = gradient.shape[-2:]
     by_pixel = torch.empty((*gradient.shape[:-2], 2 * height, 2 * width), dtype=dtype)
-    blocks = _planes(by_pixel)
-
-    def work(first: int, end: int) -> None:
-        for source, out in zip(pixels[first:end], blocks[first:end], strict=True):
-            quarter = (source * 0.25).astype(out.dtype)
-            out[::2, ::2] = quarter
-            out[::2, 1::2] = quarter
-            out[1::2] = out[::2]
-
-    deal(work, planes)
+    result = by_pixel.numpy().reshape(-1, 2 * height, 2 * width)
+    pixels = gradient.detach().resolve_neg().reshape(-1, height, width).contiguous().numpy()
+    deal(lambda taken: blocks.spread(pixels, taken, result), len(result))
     return by_pixel
-
-
-def _planes(image: Tensor) -> Array:
-    pixels = image.detach().resolve_neg().numpy()
-    return pixels.reshape(-1, *pixels.shape[-2:])

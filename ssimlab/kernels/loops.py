@@ -9,6 +9,7 @@ from typing import Any
 
 from numba import njit, types
 from numba.extending import intrinsic, overload
+from numba.np.arrayobj import make_array
 
 _options: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
 STEPS = "loops", "tiles"  # the modules that hold some
@@ -38,6 +39,31 @@ def on_lines(array):
     the rows of the array must be whole lines.
     """
     return array[..., -array.ctypes.data % 64 // array.itemsize :]
+
+
+def take(taken):
+    """The next number, from zero on, that no thread has been given: ``taken`` counts them.
+
+    Numbers are dealt by the processor, and not by Python: a thread that is woken late has then
+    made nobody wait, and none comes back to Python's lock for its next tile.
+    """
+    taken[0] += 1
+    return taken[0] - 1
+
+
+@intrinsic
+def _take(_typing: Any, taken: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = make_array(signature.args[0])(context, builder, arguments[0])
+        one = context.get_constant(types.int64, 1)
+        return builder.atomic_rmw("add", array.data, one, "monotonic")
+
+    return types.int64(taken), emit
+
+
+@overload(take)
+def _taken_at_once(taken):
+    return lambda taken: _take(taken)  # pyright: ignore[reportCallIssue]
 
 
 def whole_registers() -> None:

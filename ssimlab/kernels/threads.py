@@ -9,7 +9,6 @@ which are added up in one order: the result does not depend on who did what.
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -110,9 +109,9 @@ def _sweep(
     count = planes * grid[0] * grid[1]
     sums = np.zeros((count, 2))
     arguments = (
-        _planes(x),
-        _planes(y),
-        Planes(none.ravel(), _starts((), ()), 0, 0) if weights is None else _planes(weights),
+        planes_of(x),
+        planes_of(y),
+        Planes(none.ravel(), _starts((), ()), 0, 0) if weights is None else planes_of(weights),
         taps,
         constants,
         settings.luminance,
@@ -127,7 +126,7 @@ def _sweep(
         none if values is None else values.reshape(planes, *values.shape[-2:]).numpy(),
         by_x.reshape(planes, height, width).numpy() if by_x.numel() else none,
     )
-    deal(lambda first, end: cpu.sweep(*arguments, (first, end), *results), count)
+    deal(lambda taken: cpu.sweep(*arguments, taken, *results), count)
     return sums.reshape(planes, -1, 2).sum(1)
 
 
@@ -160,7 +159,7 @@ def _tiles(size: int, length: int, radius: int) -> int:
     return max(1, min(-(-size // length), size // (radius + 1)))
 
 
-def _planes(image: Tensor) -> Planes:
+def planes_of(image: Tensor) -> Planes:
     """An image as the kernel sees it; nothing is copied."""
     image = image.detach().resolve_neg()
     shape, strides = image.shape, image.stride()
@@ -188,22 +187,16 @@ def _typed(settings: Settings, dtype: torch.dtype) -> tuple[Any, ...]:
     return taps, (real(settings.c1), real(settings.c2)), np.empty((0, 0, 0), real)
 
 
-def deal(work: Callable[[int, int], object], count: int) -> None:
-    """Call work(first, end) for shares of range(count), in this thread and its helpers."""
+def deal(work: Callable[[Array], object], count: int) -> None:
+    """Call work(taken) in this thread and its helpers, for each to take what is left of ``count``.
+
+    What has been taken is counted in the array ``taken``, by :func:`ssimlab.kernels.loops.take`.
+    """
+    taken = np.zeros(1, np.int64)
     threads = min(torch.get_num_threads(), count)
-    if threads == 1:
-        work(0, count)
-        return
-    shares = min(count, 2 * threads)
-    taken = itertools.count()
-
-    def work_through() -> None:
-        while (share := next(taken)) < shares:
-            work(count * share // shares, count * (share + 1) // shares)
-
-    helpers = [_helpers(threads - 1).submit(work_through) for _ in range(threads - 1)]
+    helpers = [_helpers(threads - 1).submit(work, taken) for _ in range(threads - 1)]
     try:
-        work_through()
+        work(taken)
     finally:
         for helper in helpers:
             if not helper.cancel():
