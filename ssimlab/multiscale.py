@@ -375,10 +375,13 @@ def _kernel_means(
     for scale, each in enumerate(windows):
         last = scale == len(windows) - 1
         of_scale = settings._replace(taps=each.taps, padding=each.padding, luminance=last)
+        halved = x, y
+        if not last:
+            (x, of_x), (y, of_y) = (_halve_exactly(image, scales.odd) for image in halved)
+            halved = of_x, of_y
         pair = torch.stack(kernels.means(x, y, of_scale, backend)).to(dtype)
         means.append(pair.mean(-1) if scales.joint_channels else pair)
-        if not last:
-            x, y = (_halve_exactly(_make_even(image, scales.odd)) for image in (x, y))
+        x, y = halved
     return means
 
 
@@ -401,39 +404,48 @@ def _traced_means(
 
 
 class _Halve(torch.autograd.Function):
-    """Means of 2 x 2 blocks in float64; backward keeps nothing.
+    """An image as it is, and the means of its 2 x 2 blocks in float64; backward keeps nothing.
 
-    On the CPU not by torch, whose threads go on waiting for some milliseconds after an operation
-    and would share the cores with the kernel's.
+    The image comes out again so that its gradient comes in: what the blocks have to say is added
+    to it where it is. On the CPU not by torch, whose threads go on waiting for some milliseconds
+    after an operation and would share the cores with the kernel's.
     """
 
     @staticmethod
-    def forward(x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         if halving.fits(x):
-            return halving.block_means(x)
+            return x.view_as(x), halving.block_means(x)
         blocks = (x[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
         total = next(blocks).double()
         for block in blocks:
             total = total + block
-        return total / 4
+        return x.view_as(x), total / 4
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
         ctx.dtype = inputs[0].dtype
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> Tensor | None:
+        by_image, by_means = grad_outputs
+        if by_means is None:
+            return by_image
         # What is to be differentiated again has to be torch's own.
-        if halving.fits(grad_outputs[0]) and not torch.is_grad_enabled():
-            return halving.spread(grad_outputs[0], ctx.dtype)
-        quarter = (grad_outputs[0] / 4).to(ctx.dtype)
+        if halving.fits(by_means) and not torch.is_grad_enabled():
+            return halving.spread(by_means, by_image, ctx.dtype)
+        quarter = (by_means / 4).to(ctx.dtype)
         *planes, height, width = quarter.shape
         spread = quarter[..., :, None, :, None].expand(*planes, height, 2, width, 2)
-        return spread.reshape(*planes, 2 * height, 2 * width)
+        spread = spread.reshape(*planes, 2 * height, 2 * width)
+        return spread if by_image is None else by_image + spread
 
 
-def _halve_exactly(x: Tensor) -> Tensor:
-    return cast(Tensor, _Halve.apply(x))  # pyright: ignore[reportUnknownMemberType]
+def _halve_exactly(x: Tensor, odd: str) -> tuple[Tensor, Tensor]:
+    """An image, to be used from here on in the place of ``x``, and the means of its blocks."""
+    even = _make_even(x, odd)
+    image, means = cast("tuple[Tensor, Tensor]", _Halve.apply(even))  # pyright: ignore[reportUnknownMemberType]
+    return image if even is x else x, means
 
 
 def _continued_complement(unlike: Tensor, like: Tensor, weights: Sequence[float]) -> Tensor:
@@ -489,6 +501,8 @@ def _block_means(x: Tensor, odd: str) -> Tensor:
 
 def _make_even(x: Tensor, odd: str) -> Tensor:
     rows, columns = (n % 2 for n in x.shape[-2:])
+    if not rows and not columns:
+        return x
     if odd == "drop":
         return x[..., : x.shape[-2] - rows, : x.shape[-1] - columns]
     if odd == "zero":

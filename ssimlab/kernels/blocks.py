@@ -38,7 +38,7 @@ def means(image, taken, result):
 
 
 def spread(gradient, taken, result):
-    """A quarter of each pixel, (planes, H, W) in float64, to the four of its block."""
+    """Add a quarter of each pixel, (planes, H, W) in float64, to the four of its block."""
     planes, height, width = gradient.shape
     while True:
         n = take(taken)
@@ -48,10 +48,10 @@ def spread(gradient, taken, result):
             line, above, below = gradient[n, i], result[n, 2 * i], result[n, 2 * i + 1]
             for j in range(width):
                 quarter = result.dtype.type(line[j] * 0.25)
-                above[2 * j] = quarter
-                above[2 * j + 1] = quarter
-                below[2 * j] = quarter
-                below[2 * j + 1] = quarter
+                above[2 * j] += quarter
+                above[2 * j + 1] += quarter
+                below[2 * j] += quarter
+                below[2 * j + 1] += quarter
 
 
 means = compiled(means)

@@ -27,13 +27,18 @@ def block_means(image: Tensor) -> Tensor:
     return torch.from_numpy(means).reshape(*image.shape[:-2], *means.shape[-2:])
 
 
-def spread(gradient: Tensor, dtype: torch.dtype) -> Tensor:
-    """The adjoint: a quarter of each pixel, (…, H, W), to the four of its block."""
+def spread(gradient: Tensor, onto: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """The adjoint: a quarter of each pixel, (…, H, W), to the four of its block.
+
+    Added to ``onto``, (…, 2 H, 2 W), where it is, if that is given; of the dtype otherwise.
+    """
     from . import blocks
 
     height, width = gradient.shape[-2:]
-    by_pixel = torch.empty((*gradient.shape[:-2], 2 * height, 2 * width), dtype=dtype)
-    result = by_pixel.numpy().reshape(-1, 2 * height, 2 * width)
+    if onto is None:
+        onto = torch.zeros((*gradient.shape[:-2], 2 * height, 2 * width), dtype=dtype)
+    onto = onto.contiguous()
+    result = onto.numpy().reshape(-1, 2 * height, 2 * width)
     pixels = gradient.detach().resolve_neg().reshape(-1, height, width).contiguous().numpy()
     deal(lambda taken: blocks.spread(pixels, taken, result), len(result))
-    return by_pixel
+    return onto
