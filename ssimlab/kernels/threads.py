@@ -57,9 +57,10 @@ def means(
     share = 1 / (height * width)
     by_x = torch.empty(x.shape if gradient else (0,), dtype=x.dtype)
     sums = _sweep(x, y, settings, None, None, by_x, share)
+    real = np.float32 if x.dtype == torch.float32 else np.float64
     unlike, like = (
-        torch.tensor(of_planes, dtype=x.dtype).reshape(x.shape[:-2])
-        for of_planes in (sums.T / (height * width))
+        torch.from_numpy(of_planes.astype(real).reshape(x.shape[:-2]))
+        for of_planes in sums.T / (height * width)
     )
     return unlike, like, by_x
 
