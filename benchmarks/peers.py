@@ -153,25 +153,14 @@ def _ms_frame_analytics() -> Score:
     return lambda x, y: frame_analytics.ms_ssim(x, y, data_range=1.0)
 
 
-def _ms_kornia() -> Score:
-    from kornia.losses import MS_SSIMLoss
-
-    return MS_SSIMLoss(alpha=1.0)
-
-
-#: MS-SSIM of float images, in the published five scales where nothing else is said.
+#: MS-SSIM of float images, in the published five scales. What kornia calls so is another measure:
+#: five Gaussians at full resolution, with L1.
 FIVE_SCALES = "five scales, published weights"
 MS_SSIM = (
     Peer("ssimlab", "ssimlab", _ms_ssimlab, FIVE_SCALES),
     Peer("pytorch-msssim", "pytorch-msssim", _ms_pytorch_msssim, FIVE_SCALES),
     Peer("torchmetrics", "torchmetrics", _ms_torchmetrics, FIVE_SCALES),
     Peer("frame-analytics", "frame-analytics", _ms_frame_analytics, FIVE_SCALES),
-    Peer(
-        "kornia",
-        "kornia",
-        _ms_kornia,
-        "another measure: five Gaussians of 33 × 33 at full resolution, no halving, with L1",
-    ),
 )
 
 

@@ -63,7 +63,6 @@ TASKS = (
         for shape in SHAPES
     ),
     *(Task("ssim", shape, isa="avx2") for shape in SHAPES),
-    *(Task("ssim", shape, False, isa="avx2") for shape in SHAPES),
     Task("ms_ssim", BATCH),
     *(
         Task(kind, (1, channels, height, width), backward=False)
