@@ -15,7 +15,7 @@ from .record import Limits
 from .tasks import BATCH, FULL_HD, Task
 from .timing import call_of, images
 
-BYTES_PER_PIXEL = 12  # x and y are read, the gradient is written
+BYTES_PER_PIXEL = 20  # x and y are read, the gradient is written, and again when it is scaled
 
 
 def run(quick: bool) -> dict[str, Any]:

@@ -53,6 +53,8 @@ def reason_against(backend: str, x: Tensor, y: Tensor, settings: Settings) -> st
         return triton.reason_against(x, y, settings)
     if x.device.type != "cpu":
         return f"the images are on {x.device}, and this kernel is for the CPU"
+    if settings.taps != settings.taps[::-1]:
+        return "the window is not the same from both ends, and this kernel takes its taps in pairs"
     if not HAS_NUMBA:
         return NO_NUMBA
     return None

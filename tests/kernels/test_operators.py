@@ -294,6 +294,14 @@ def test_a_kernel_that_is_named_is_used_or_refused_with_the_reason():
         SSIMLoss(11, backend="fast")
 
 
+def test_a_window_that_differs_from_end_to_end_is_left_to_torch():
+    x, y = random_pair(8, 8)
+    settings = kernels.Settings((0.5, 0.3, 0.2), "valid", 1e-4, 9e-4)
+    assert kernels.choose("auto", x, y, settings) == "eager"
+    with pytest.raises(RuntimeError, match="not the same from both ends"):
+        kernels.choose("cpu", x, y, settings)
+
+
 def test_more_elements_than_an_int32_counts():
     # 8.6 GB of addresses, of which a few rows are ever touched.
     try:
