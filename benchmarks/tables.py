@@ -12,8 +12,8 @@ from .record import Accuracy, Machine, Record, Result, Spread, Timing
 
 NOTHING = "–"
 QUICK = (
-    "**These numbers are a placeholder:** a quick run of few rounds in one process, which shows "
-    "that all works. `make bench` measures."
+    "**These numbers are of a quick run,** few rounds in one process, which shows that all works. "
+    "`make bench` measures."
 )
 
 

@@ -60,7 +60,7 @@ def dissimilarity(
         reduction: "mean" over everything, or "none" for the map.
         backend: "auto" for the CPU kernel where it fits and torch's own operations elsewhere,
             "eager" for these, "cpu" or "triton" for a kernel by name. The Triton kernels are
-            proved in Triton's interpreter and have run on no GPU yet, so "auto" does not take
+            tested in Triton's interpreter and have run on no GPU yet, so "auto" does not take
             them. :func:`ssimlab.kernels.describe` says what fits.
 
     Returns:

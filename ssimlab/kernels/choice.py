@@ -28,7 +28,7 @@ def choose(backend: str, x: Tensor, y: Tensor, settings: Settings) -> str:
     if backend == "auto":
         if reason_against_kernels(x, y):
             return "traced"
-        # Not the Triton kernels: they are proved in Triton's interpreter, and have run on no GPU.
+        # Not the Triton kernels: they are tested in Triton's interpreter, and have run on no GPU.
         return "cpu" if reason_against("cpu", x, y, settings) is None else "eager"
     if backend == "eager":
         return "traced" if reason_against_kernels(x, y) else "eager"

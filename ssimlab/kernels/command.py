@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from . import threads
+from . import halving, threads
 from .choice import HAS_NUMBA, NO_NUMBA
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -36,4 +36,6 @@ def main(arguments: list[str] | None = None) -> int:
             threads.warm(size, DTYPES[dtype])
             seconds = time.perf_counter() - began
             print(f"{size} x {size}, {dtype}: ready in {seconds:.1f} s")
+    for dtype in options.dtype:
+        halving.warm(DTYPES[dtype])  # for MS-SSIM; no time to speak of
     return 0

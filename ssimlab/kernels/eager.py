@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .settings import Settings
 
-STRIP = 1 << 17  # pixels of a strip: its arrays stay in the processor's caches
+STRIP = 1 << 18  # pixels of a strip: of less, the rows that two strips share weigh more
 
 
 class WindowMoments(NamedTuple):

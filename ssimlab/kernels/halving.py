@@ -16,6 +16,12 @@ def fits(image: Tensor) -> bool:
     return on_cpu and not torch.compiler.is_compiling()
 
 
+def warm(dtype: torch.dtype) -> None:
+    """Compile, or load from disk, the two functions below."""
+    image = torch.zeros(2, 2, dtype=dtype)
+    spread(block_means(image), image, dtype)
+
+
 def block_means(image: Tensor) -> Tensor:
     """Means of the 2 x 2 blocks of an image, (…, 2 H, 2 W), as float64, (…, H, W)."""
     from . import blocks
