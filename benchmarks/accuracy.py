@@ -8,6 +8,7 @@ offset was added is no candidate's fault. It has the padding of the candidate.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from ssimlab.window import Window
 from .peers import SSIM, Peer, Score
 from .record import Accuracy
 
-OFFSETS = (0.0, 1e3)
+OFFSETS = (0.0, 10.0, 1e3)
 PHOTOS = ("camera", "astronaut", "coffee", "moon", "rocket")
 DISTORTIONS: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
     images.add_noise,
@@ -61,35 +62,43 @@ def with_gradient(score: Score, x: torch.Tensor, y: torch.Tensor) -> tuple[float
     return value.item(), gradient
 
 
-def worst(peer: Peer, offset: float, size: int = 256) -> Accuracy:
-    """The worst errors of a candidate over all photographs and distortions."""
+def judge(peer: Peer, offset: float, size: int = 256) -> Accuracy:
+    """The errors of a candidate over all photographs and distortions, their median and the worst.
+
+    A brightened photograph is nearly the original to SSIM: its gradient is small, and the worst
+    relative errors are found there.
+    """
     found: dict[str, Any] = {"name": peer.name, "offset": offset}
+    nothing = dict.fromkeys(("score", "gradient", "worst_score", "worst_gradient"))
     if peer.version is None:
-        return Accuracy(**found, score=None, gradient=None, problem="not installed")
+        return Accuracy(**found, **nothing, problem="not installed")
     try:
         score = peer.load()
         all_errors = [errors(score, *p, peer.padding, peer.gradient) for p in pairs(size, offset)]
     except Exception as error:
         problem = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        return Accuracy(**found, score=None, gradient=None, problem=problem)
+        return Accuracy(**found, **nothing, problem=problem)
     of_scores, of_gradients = zip(*all_errors, strict=True)
-    score_error, gradient_error = largest(of_scores), None
-    if peer.gradient:
-        gradient_error = largest(of_gradients)
-    lost = score_error is None or (peer.gradient and gradient_error is None)
+    score, worst_score = summary(of_scores)
+    gradient, worst_gradient = summary(of_gradients) if peer.gradient else (None, None)
+    lost = score is None or (peer.gradient and gradient is None)
     return Accuracy(
         **found,
-        score=score_error,
-        gradient=gradient_error,
+        score=score,
+        gradient=gradient,
+        worst_score=worst_score,
+        worst_gradient=worst_gradient,
         problem="NaN" if lost else None,
     )
 
 
-def largest(numbers: Sequence[float]) -> float | None:
-    """The largest, or None where one is NaN or infinite."""
-    return max(numbers) if all(map(math.isfinite, numbers)) else None
+def summary(numbers: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """The median and the largest, or None where one is NaN or infinite."""
+    if not all(map(math.isfinite, numbers)):
+        return None, None
+    return statistics.median(numbers), max(numbers)
 
 
 def run(size: int = 256) -> dict[str, Any]:
     """Every candidate at every offset."""
-    return {"accuracy": [worst(peer, offset, size) for peer in SSIM for offset in OFFSETS]}
+    return {"accuracy": [judge(peer, offset, size) for peer in SSIM for offset in OFFSETS]}

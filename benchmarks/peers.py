@@ -72,6 +72,17 @@ def _pytorch_msssim() -> Score:
     return lambda x, y: ssim(x, y, data_range=1.0)
 
 
+def _pytorch_msssim_last() -> Score:
+    import torch
+    from pytorch_msssim import ssim
+
+    def score(x: Any, y: Any) -> Any:
+        x, y = (image.contiguous(memory_format=torch.channels_last) for image in (x, y))
+        return ssim(x, y, data_range=1.0)
+
+    return score
+
+
 def _kornia() -> Score:
     from kornia.metrics import ssim
 
@@ -119,6 +130,8 @@ SSIM = (
     Peer("ssimlab, eager", "ssimlab", _ssimlab("eager")),
     Peer("one-pass form", "ssimlab", _one_pass),
     Peer("pytorch-msssim", "pytorch-msssim", _pytorch_msssim),
+    # Of images laid out as NHWC torch's convolutions make no copy; kornia does that by itself.
+    Peer("pytorch-msssim, channels last", "pytorch-msssim", _pytorch_msssim_last),
     Peer("kornia", "kornia", _kornia),
     Peer("torchmetrics", "torchmetrics", _torchmetrics, REFLECTED, padding="reflect"),
     Peer("frame-analytics", "frame-analytics", _frame_analytics),

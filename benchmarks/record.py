@@ -61,12 +61,14 @@ class Timing(TypedDict):
 
 
 class Accuracy(TypedDict):
-    """The worst errors of one candidate over some photographs, in float32."""
+    """The errors of one candidate over some photographs, in float32: the median, and the worst."""
 
     name: str
     offset: float  # added to all pixels, in data ranges
     score: float | None  # absolute
     gradient: float | None  # length of the difference over length of the gradient
+    worst_score: float | None
+    worst_gradient: float | None
     problem: str | None
 
 

@@ -43,6 +43,7 @@ def small() -> record.Record:
         ],
     )
     errors = {"name": "slow", "score": 1.2e-6, "gradient": None, "problem": None}
+    errors |= {"worst_score": 3e-6, "worst_gradient": None}
     return record.Record(
         schema=record.SCHEMA,
         quick=False,
@@ -157,12 +158,12 @@ def test_the_oracle_is_not_a_kernel():
 def test_an_error_that_is_not_finite_is_said(monkeypatch):
     monkeypatch.setattr(accuracy, "PHOTOS", ("camera",))
     lost = peers.Peer("lost", "torch", lambda: lambda x, y: (x - y).mean() * float("nan"))
-    found = accuracy.worst(lost, 0.0, size=32)
+    found = accuracy.judge(lost, 0.0, size=32)
     assert (found["score"], found["problem"]) == (None, "NaN")
     absent = peers.Peer("absent", "no-such-distribution", lambda: pytest.fail("was loaded"))
-    assert accuracy.worst(absent, 0.0)["problem"] == "not installed"
+    assert accuracy.judge(absent, 0.0)["problem"] == "not installed"
     refusing = peers.Peer("refusing", "torch", lambda: lambda x, y: torch.zeros(2) @ x)
-    assert accuracy.worst(refusing, 0.0, size=32)["problem"].startswith("RuntimeError")
+    assert accuracy.judge(refusing, 0.0, size=32)["problem"].startswith("RuntimeError")
 
 
 # --- candidates and tasks ------------------------------------------------------------------------
@@ -228,7 +229,7 @@ def test_a_worker_that_fails_says_why():
 def test_a_table_has_ratios_errors_and_memory_in_one_row(small):
     rows = tables.main_table(small, backward=True).splitlines()
     heads = "forward + backward | 1 × 3 × 1080 × 1920 | error of the gradient, offset 0 · 1000"
-    assert rows[0] == f"| {heads} | peak memory |"
+    assert rows[0] == f"| {heads} | peak memory (images) |"
     assert rows[2:] == [
         "| ssimlab | 10.0 ms | – | 1.0 |",
         "| slow | 3.0 [2.0–4.5] | – | 37.0 |",
@@ -241,7 +242,7 @@ def test_a_table_has_ratios_errors_and_memory_in_one_row(small):
 
 def test_under_the_table_stands_what_it_costs_and_where(small):
     text = tables.markdown(small)
-    assert "fresh processes: 3; float32, 2 threads" in text
+    assert "fresh processes (3), float32, 2 threads" in text
     assert "slow: another window" in text
     assert "Not installed, so not measured: gone." in text
     assert "2024-01-02, A processor, AVX2, 2 cores" in text
