@@ -251,14 +251,10 @@ def roof(
     with styled() as plt:
         figure, axis = plt.subplots(figsize=(WIDTH, 2.9))
         axis.plot([left, ridge, right], [left * bandwidth, *[instructions] * 2], color="#555555")
-        for place, ((name, (x, y)), color) in enumerate(zip(points.items(), COLORS, strict=False)):
+        for (name, (x, y)), color in zip(points.items(), COLORS, strict=False):
             axis.plot([x, x], [y, min(instructions, x * bandwidth)], ":", color=color, linewidth=1)
-            axis.plot([x], [y], "o", color=color, markersize=8)
-            far = x > ridge
-            # Above and below in turn: neighbors would write over each other.
-            axis.annotate(name, (x, y), xytext=(-9 if far else 9, 9 - 18 * (place % 2)), fontsize=9,
-                          va="center", ha="right" if far else "left",
-                          textcoords="offset points")  # fmt: skip
+            axis.plot([x], [y], "o", color=color, markersize=8, label=name)
+        axis.legend(loc="lower right")
         axis.set(xscale="log", yscale="log", xlim=(left, right))
         axis.set(xlabel="instructions for each byte", ylabel="10⁹ instructions a second")
         _plain_ticks(axis.xaxis)
