@@ -46,7 +46,7 @@ def dissimilarity(
     its largest entry, unless what SSIM itself adds up cancels: means, where W|x| + W|y| exceeds
     √(μx² + μy² + C1) tenfold, as among pixels of both signs; variances, where they are small
     beside the squares of differences to the center pixels of a window; the gradient, where its
-    terms exceed their sum 25-fold, as where y is nearly c - x or one image many times the other.
+    terms exceed their sum tenfold, as where y is nearly c - x or one image many times the other.
     There, and with n > 15 taps, the errors are at most n + 8 roundings, of 6e-8, of the map's
     terms and (n + 8) / 2 of the gradient's. In float64 each number is 2⁻²⁹ times as large. These
     bounds are measured, on ten thousand random pairs.

@@ -41,7 +41,7 @@ class Ordinary(NamedTuple):
     terms: float  # of the gradient: how many times larger than it they are
 
 
-ORDINARY = Ordinary(taps=15, moments=10.0, terms=25.0)
+ORDINARY = Ordinary(taps=15, moments=10.0, terms=10.0)
 
 
 @dataclass(frozen=True)
