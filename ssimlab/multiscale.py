@@ -366,8 +366,7 @@ def _kernel_means(
     """What each scale gives, (2, …): the means of 1 - s and of s.
 
     From the second scale on in float64: a mean of four pixels, rounded to float32, would lose the
-    contrast of a bright image. The scales that are left
-    have a third of the pixels.
+    contrast of a bright image. The scales that are left have a third of the pixels.
     """
     dtype = x.dtype
     means: list[Tensor] = []
@@ -431,7 +430,8 @@ class _Halve(torch.autograd.Function):
         by_image, by_means = grad_outputs
         if by_means is None:
             return by_image
-        # What is to be differentiated again has to be torch's own.
+        # What is to be differentiated again has to be torch's own. Otherwise the image's gradient
+        # comes from the kernel that alone has taken the image, and may be added to where it is.
         if halving.fits(by_means) and not torch.is_grad_enabled():
             return halving.spread(by_means, by_image, ctx.dtype)
         quarter = (by_means / 4).to(ctx.dtype)

@@ -5,7 +5,7 @@ cache holds; there the moments are made, first along the rows and then down the 
 map, then the gradient, and only the results go back to memory. Of the quantities between nothing
 is ever as large as an image. The functions of a tile, in the order in which they run: `load`,
 `along_rows…`, `rise`, `down_columns…`, `combine`, `spread_down_columns`, `spread_along_rows`,
-`fold`. All but the first and the last two go down a strip of a few columns together, row by row:
+`write`. All but the first and the last two go down a strip of a few columns together, row by row:
 what one of them makes is still in the first cache when the next one takes it.
 
 The window is the same from both ends. Its taps are taken in pairs, w (a² + e²) and not
@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from .loops import compiled, on_lines, step, take, whole_registers
-from .tiles import extent, fold, load
+from .tiles import load, place, subtract, write
 
 LINE = 16  # columns of one or two lines of the cache, on which blocks begin
 BLOCK = 32  # columns in one go: the rows that one result needs then fit into the first cache
@@ -213,6 +213,31 @@ def spread_along_rows(images, spread, w, taps, i, j0):
         s[4, j + r] = total
 
 
+@step
+def weigh(factors, weights, n, i, j0, count, at):
+    """Multiply the factors in row ``at`` by the weights of the map's row i."""
+    line = weights.data[weights.start[n] + i * weights.row + j0 * weights.column :]
+    for c in range(min(BLOCK, count)):
+        weight = line[c * weights.column]
+        for k in range(4):
+            factors[k, at, c] *= weight
+
+
+@step
+def scratch(r, dtype):
+    """The arrays that a tile is worked on in; all but the first two are as wide as a strip."""
+    high, wide = TILE[0] + 6 * r, TILE[1] + 3 * MARGIN + BLOCK + LINE
+    images = on_lines(np.empty((3, high, wide), dtype))
+    # More than half of all: a C library that keeps as much as twice the largest piece of memory
+    # that was given back, as glibc does, then hands out the same pages in the next call.
+    spread = on_lines(np.empty((5, high, wide), dtype))
+    moments = on_lines(np.empty((6, high, BLOCK + LINE), dtype))
+    rises = on_lines(np.empty((3, high, BLOCK + LINE), dtype))
+    factors = on_lines(np.empty((4, high, BLOCK + LINE), dtype))
+    window, result = np.empty((6, BLOCK), dtype), np.empty((2, BLOCK), dtype)
+    return images, spread, moments, rises, factors, window, result, np.empty((2, BLOCK))
+
+
 def sweep(
     x, y, weights, taps, constants, luminance, scales, size, border, mirror, grid,
     taken, sums, unlike, gradient,
@@ -237,59 +262,32 @@ def sweep(
     r = len(taps) // 2
     w = np.array(taps)
     c1, c2 = constants
-    scale, scale_of_gradient = scales
-    height, width = size
-    down, across = grid
     backward = gradient.size > 0
-    high, wide = TILE[0] + 6 * r, TILE[1] + 3 * MARGIN + BLOCK + LINE
-    images = on_lines(np.empty((3, high, wide), w.dtype))
-    # More than half of all: a C library that keeps as much as twice the largest piece of memory
-    # that was given back, as glibc does, then hands out the same pages in the next call.
-    spread = on_lines(np.empty((5, high, wide), w.dtype))
-    moments = on_lines(np.empty((6, high, BLOCK + LINE), w.dtype))
-    rises = on_lines(np.empty((3, high, BLOCK + LINE), w.dtype))
-    factors = on_lines(np.empty((4, high, BLOCK + LINE), w.dtype))
-    window = np.empty((6, BLOCK), w.dtype)
-    result = np.empty((2, BLOCK), w.dtype)
-    total = np.empty((2, BLOCK))
+    images, spread, moments, rises, factors, window, result, total = scratch(r, w.dtype)
     while True:
-        tile = take(taken)
-        if tile >= sums.shape[0]:
+        number = take(taken)
+        if number >= sums.shape[0]:
             break
-        n, rest = divmod(tile, down * across)
-        rows = extent(rest // across, down, height, r, border, mirror, backward)
-        columns = extent(rest % across, across, width, r, border, mirror, backward)
-        # Rows are counted from `top`, and a map pixel stands at the first row of its window;
-        # columns from `left`, and it stands at its center. The map begins at column MARGIN.
-        top = rows.gradient_first - 2 * r if backward else rows.map_first
-        left = columns.map_first + r - MARGIN
+        tile = place(number, grid, size, r, border, mirror, backward, MARGIN)
+        n, top, rows, columns = tile.plane, tile.top, tile.rows, tile.columns
         i0, i1 = rows.map_first - top, rows.map_end - top
-        j0, j1 = MARGIN, columns.map_end + r - left
-        g1 = rows.gradient_end - rows.gradient_first
-        h0, h1 = columns.gradient_first - left, columns.gradient_end - left
+        j0, j1 = MARGIN, columns.map_end + r - tile.left
+        high = rows.gradient_end - rows.gradient_first
+        h0, h1 = columns.gradient_first - tile.left, columns.gradient_end - tile.left
         start, stop = min(j0, h0) - r, max(j1, h1) + r
+        seen = images[:, : max(i1, high + 2 * r) + 2 * r, start:stop]
         for c, image in enumerate((x, y)):
-            load(
-                images[c, : max(i1, g1 + 2 * r) + 2 * r, start:stop],
-                image,
-                n,
-                scale,
-                top - border,
-                left + start - border,
-                size,
-                mirror,
-            )
-        for i in range(max(i1, g1 + 2 * r) + 2 * r):
-            v = images[:, i]
-            for j in range(start, stop):
-                v[2, j] = v[0, j] - v[1, j]
+            corner = top - border, tile.left + start - border
+            load(seen[c], image, n, scales[0], corner, size, mirror)
+        subtract(seen)
         total[:] = 0
         if backward:
             factors[:, :i0] = 0
-            factors[:, i1 : g1 + 2 * r] = 0
+            factors[:, i1 : high + 2 * r] = 0
         for j in range(j0, j1, BLOCK):
-            own0 = min(max(columns.own_first + r - left - j, 0), BLOCK)
-            own1 = max(min(columns.own_end + r - left - j, BLOCK), own0)
+            first = tile.left + j - r  # the map's column in the plane
+            own0 = min(max(columns.own_first - first, 0), BLOCK)
+            own1 = max(min(columns.own_end - first, BLOCK), own0)
             for last in range(i0, i1 + 2 * r):
                 along_rows_pair(images, moments, w, taps, last, j)
                 along_rows_difference(images, moments, w, taps, last, j)
@@ -301,42 +299,30 @@ def sweep(
                 down_columns_pair(moments, rises, window, w, taps, i)
                 down_columns_difference(moments, rises, window, w, taps, i)
                 combine(images, window, result, factors, taps, c1, c2, luminance, backward, i, j)
+                # Not a step: what adds up is made into vectors better when its place is known.
                 if rows.own_first <= top + i < rows.own_end:
                     for c in range(own0, own1):
                         total[0, c] += result[0, c]
                         total[1, c] += result[1, c]
                     if unlike.size > 0:
                         for c in range(own0, own1):
-                            unlike[n, top + i, left + j - r + c] = result[0, c]
+                            unlike[n, top + i, first + c] = result[0, c]
                 if weights.data.size > 0:
-                    at = weights.start[n] + (top + i) * weights.row
-                    for c in range(j, min(j + BLOCK, j1)):
-                        weight = weights.data[at + (left - r + c) * weights.column]
-                        for k in range(4):
-                            factors[k, i, c - j] *= weight
+                    weigh(factors, weights, n, top + i, first, columns.map_end - first, i)
                 if backward and i >= 2 * r:
                     spread_down_columns(images, factors, spread, w, taps, i - 2 * r, j)
             if backward:
-                for i in range(max(i1 - 2 * r, 0), g1):
+                for i in range(max(i1 - 2 * r, 0), high):
                     spread_down_columns(images, factors, spread, w, taps, i, j)
-        sums[tile, 0] = total[0].sum()
-        sums[tile, 1] = total[1].sum()
-        if not backward:
-            continue
-        spread[:4, :g1, start:j0] = 0
-        spread[:4, :g1, j1:stop] = 0
-        for i in range(g1):
-            for j in range(h0, h1, BLOCK):
-                spread_along_rows(images, spread, w, taps, i, j)
-        inside = spread[4, :g1, h0:h1]
-        if mirror:
-            fold(inside, r, rows.gradient_first == 0, rows.gradient_end == height + 2 * r)
-            fold(inside.T, r, columns.gradient_first == 0, columns.gradient_end == width + 2 * r)
-        skip_rows, skip_columns = border - rows.gradient_first, border - columns.gradient_first
-        for i in range(rows.first, rows.end):
-            line, out = inside[i + skip_rows, columns.first + skip_columns :], gradient[n, i]
-            for j in range(columns.end - columns.first):
-                out[columns.first + j] = line[j] * scale_of_gradient
+        sums[number, 0] = total[0].sum()
+        sums[number, 1] = total[1].sum()
+        if backward:
+            spread[:4, :high, start:j0] = 0
+            spread[:4, :high, j1:stop] = 0
+            for i in range(high):
+                for j in range(h0, h1, BLOCK):
+                    spread_along_rows(images, spread, w, taps, i, j)
+            write(gradient, spread[4, :high, h0:h1], tile, scales[1], r, border, mirror, size)
 
 
 sweep = compiled(sweep)

@@ -18,10 +18,11 @@ def source(t, size, mirror):
 
 
 @step
-def load(to, image, n, scale, top, left, size, mirror):
-    """Fill ``to`` with the padded plane n, whose pixel (top, left) comes first."""
+def load(to, image, n, scale, corner, size, mirror):
+    """Fill ``to`` with the padded plane n, whose pixel at ``corner`` comes first."""
     rows, columns = to.shape
     height, width = size
+    top, left = corner
     zero = to.dtype.type(0)
     begin = min(max(-left, 0), columns)
     end = max(min(width - left, columns), begin)
@@ -45,6 +46,16 @@ def load(to, image, n, scale, top, left, size, mirror):
         else:
             for j in range(begin, end):
                 out[j] = line[(left + j) * image.column] * scale
+
+
+@step
+def subtract(images):
+    """Fill the third of the images with the difference of the others."""
+    _, rows, columns = images.shape
+    for i in range(rows):
+        v = images[:, i]
+        for j in range(columns):
+            v[2, j] = v[0, j] - v[1, j]
 
 
 @step
@@ -82,3 +93,45 @@ def extent(tile, tiles, size, r, border, mirror, backward):
     g_end = size + 2 * border if mirror and tile == tiles - 1 else end + border
     m_first, m_end = max(g_first - 2 * r, 0), min(g_end, count)
     return Extent(first, end, own_first, own_end, m_first, m_end, g_first, g_end)
+
+
+class Tile(NamedTuple):
+    """A tile, and where it stands in the arrays that it is worked on in.
+
+    Rows there are counted from ``top``, and a map pixel stands at the first row of its window;
+    columns from ``left``, and it stands at its center.
+    """
+
+    plane: int
+    rows: Extent
+    columns: Extent
+    top: int
+    left: int
+
+
+@step
+def place(number, grid, size, r, border, mirror, backward, margin):
+    """The tile of this number; its map begins at column ``margin``."""
+    down, across = grid
+    height, width = size
+    plane, rest = divmod(number, down * across)
+    rows = extent(rest // across, down, height, r, border, mirror, backward)
+    columns = extent(rest % across, across, width, r, border, mirror, backward)
+    top = rows.gradient_first - 2 * r if backward else rows.map_first
+    return Tile(plane, rows, columns, top, columns.map_first + r - margin)
+
+
+@step
+def write(gradient, padded, tile, scale, r, border, mirror, size):
+    """The gradient of a tile, of which a mirrored border is a part, to its place in memory."""
+    rows, columns = tile.rows, tile.columns
+    if mirror:
+        height, width = size
+        fold(padded, r, rows.gradient_first == 0, rows.gradient_end == height + 2 * r)
+        fold(padded.T, r, columns.gradient_first == 0, columns.gradient_end == width + 2 * r)
+    skip_rows, skip_columns = border - rows.gradient_first, border - columns.gradient_first
+    for i in range(rows.first, rows.end):
+        line = padded[i + skip_rows, columns.first + skip_columns :]
+        out = gradient[tile.plane, i]
+        for j in range(columns.end - columns.first):
+            out[columns.first + j] = line[j] * scale
