@@ -51,7 +51,7 @@ class Timing(TypedDict):
     """One task; its first candidate is what the others are compared with."""
 
     task: str
-    kind: str  # "ssim", "ms_ssim", "box", "matlab": which candidates take part
+    kind: str  # which candidates take part: a key of benchmarks.peers.KINDS
     shape: list[int]
     backward: bool
     threads: int

@@ -52,6 +52,8 @@ class Task:
     def rounds(self) -> int:
         """How often each candidate is timed in each process; large images are seldom noisy."""
         n, c, height, width = self.shape
+        if self.kind == "second":
+            return 3
         return 5 if n * c * height * width > 4_000_000 else 11
 
 
@@ -62,8 +64,11 @@ TASKS = (
         for backward in (True, False)
         for shape in SHAPES
     ),
+    *(Task("tuned", shape) for shape in SHAPES),
     *(Task("ssim", shape, isa="avx2") for shape in SHAPES),
+    Task("second", BATCH),
     Task("ms_ssim", BATCH),
+    *(Task("bytes", shape, backward=False) for shape in (BATCH, FULL_HD)),
     *(
         Task(kind, (1, channels, height, width), backward=False)
         for kind in ("box", "matlab")

@@ -14,18 +14,22 @@ from .tasks import Task
 
 
 def images(task: Task, seed: int = 0) -> tuple[Any, Any]:
-    """Two similar images: tensors for kinds of floats, arrays (H, W, C) for kinds of bytes."""
+    """Two similar images: tensors, of bytes where asked, or for two kinds arrays (H, W, C)."""
     random = torch.Generator().manual_seed(seed)
     x = torch.rand(task.shape, generator=random)
     y = (x + 0.1 * torch.randn(task.shape, generator=random)).clamp(0, 1)
-    if task.kind in ("ssim", "ms_ssim"):
-        return x, y
-    x, y = ((255 * i[0]).round().byte().movedim(0, -1).contiguous().numpy() for i in (x, y))
+    if task.kind == "bytes":
+        x, y = ((255 * i).round().byte() for i in (x, y))
+    if task.kind in ("box", "matlab"):
+        x, y = ((255 * i[0]).round().byte().movedim(0, -1).contiguous().numpy() for i in (x, y))
     return x, y
 
 
-def call_of(peer: Peer, x: Any, y: Any, backward: bool) -> Callable[[], Any]:
-    """A call of a candidate on these images; with ``backward`` it returns the gradient by x."""
+def call_of(peer: Peer, x: Any, y: Any, backward: bool, second: bool = False) -> Callable[[], Any]:
+    """A call of a candidate on these images; with ``backward`` it returns the gradient by x.
+
+    With ``second``, the gradient of the sum of the gradient's squares.
+    """
     score = peer.load()
     x, y = peer.prepare(x), peer.prepare(y)
     if not backward:
@@ -33,7 +37,9 @@ def call_of(peer: Peer, x: Any, y: Any, backward: bool) -> Callable[[], Any]:
     x = x.detach().clone().requires_grad_()
 
     def both() -> torch.Tensor:
-        (gradient,) = torch.autograd.grad(score(x, y), x)
+        (gradient,) = torch.autograd.grad(score(x, y), x, create_graph=second)
+        if second:
+            (gradient,) = torch.autograd.grad(gradient.square().sum(), x)
         return gradient
 
     return both
@@ -51,7 +57,8 @@ def run(task: Task, rounds: int) -> dict[str, Any]:
             problems[peer.name] = "not installed"
         else:
             try:
-                calls[peer.name] = call_of(peer, x, y, task.backward)
+                second = task.kind == "second"
+                calls[peer.name] = call_of(peer, x, y, task.backward, second)
                 calls[peer.name]()
             except Exception as error:
                 calls.pop(peer.name, None)

@@ -208,7 +208,7 @@ def ms_dissimilarity(
     reduction: str = "mean",
     backend: str = "auto",
 ) -> Tensor:
-    """1 - MS-SSIM, accurate in float32 for any offset, contrast and pair: the loss.
+    """1 - MS-SSIM, accurate in float32 where other forms cancel: the loss.
 
     Equation :eq:`eq-ms-ssim`. Exactly zero, with a gradient of exactly zero, for identical
     images. With "continued" scales, the default, nothing is subtracted from 1.

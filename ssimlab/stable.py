@@ -1,4 +1,4 @@
-"""SSIM in the centered difference form: accurate in float32 for any offset, contrast and pair.
+"""SSIM in the centered difference form: accurate in float32 where other forms cancel.
 
 With d = x - y the two quotients of SSIM are 1 - a and 1 - b, where
 
@@ -40,15 +40,17 @@ def dissimilarity(
     """1 - SSIM, never formed by subtracting from 1.
 
     Equation :eq:`eq-dissimilarity`. Exactly zero, with a gradient of exactly zero, for identical
-    images; symmetric in x and y. Finite, value and gradient, for pixels of up to 1e15 data ranges.
+    images; symmetric in x and y. Finite, value and gradient, for pixels of up to 1e15 data ranges
+    and data ranges that are not as small as 1e-30.
 
     In float32, with windows of up to 15 taps, the map is right to 1e-6 and a gradient to 3e-6 of
     its largest entry, unless what SSIM itself adds up cancels: means, where W|x| + W|y| exceeds
-    √(μx² + μy² + C1) tenfold, as among pixels of both signs; variances, where they are small
-    beside the squares of differences to the center pixels of a window; the gradient, where its
-    terms exceed their sum tenfold, as where y is nearly c - x or one image many times the other.
-    There, and with n > 15 taps, the errors are at most n + 8 roundings, of 6e-8, of the map's
-    terms and (n + 8) / 2 of the gradient's. In float64 each number is 2⁻²⁹ times as large. These
+    √(μx² + μy² + C1) threefold, as among pixels of both signs; variances, where, xp and yp being
+    the pixels in the middle of the window, W(x - xp)² + W(y - yp)² + C2 exceeds σx² + σy² + C2
+    tenfold; the gradient, where its terms exceed its largest entry tenfold, as where y is nearly
+    c - x or one image many times the other. There, and with n > 15 taps, the errors are at most
+    n + 8 roundings, of 6e-8, of the map's terms and twice as many of the gradient's, terms which
+    ``tests/kernels/extended.py`` computes. In float64 each number is 2⁻²⁹ times as large. These
     bounds are measured, on ten thousand random pairs.
 
     Args:
@@ -167,7 +169,7 @@ class Factors(NamedTuple):
     def alike(self) -> Tensor:
         """Where a and b are to be used; l and cs are the more accurate elsewhere.
 
-        Below 0.2 the means are within a factor of two of each other, and x - y is exact.
+        Below 0.2 the means are, but for C1, within a factor of two of each other.
         """
         return (self.a < 0.2) & (self.b < 0.2)
 

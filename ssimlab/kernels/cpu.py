@@ -3,20 +3,24 @@
 The images are cut into tiles. A tile's pixels are copied into a small array that the processor's
 cache holds; there the moments are made, first along the rows and then down the columns, then the
 map, then the gradient, and only the results go back to memory. Of the quantities between nothing
-is ever as large as an image. The functions of a tile, in the order in which they run: `load`,
+is larger than a tile. The functions of a tile, in the order in which they run: `load`,
 `along_rows…`, `rise`, `down_columns…`, `combine`, `spread_down_columns`, `spread_along_rows`,
 `write`. All but the first and the last two go down a strip of a few columns together, row by row:
 what one of them makes is still in the first cache when the next one takes it.
 
-The window is the same from both ends. Its taps are taken in pairs, w (a² + e²) and not
-w a² + w e², which is a third fewer operations for the same sums.
+Planes 0 to 2 of the moments are the means of x, y and d = x - y, less a pixel; 3 is the sum of the
+variances of x and y, 4 their covariance, 5 the variance of d. The factors of a window are U, P, N
+and the factor of d, as the book's chapter on kernels has them, and what is spread are their sums.
 
-All loops over columns have the same, known length and every array of a tile a known shape, so
-that the compiler turns them into vector instructions; the loops over taps are unrolled, for which
-the number of taps is part of the type of the tuple that holds them. `contract` allows a product
-and a sum to be one instruction with one rounding; what is written of x is therefore written of y
-in the same words, so that exchanging the images changes no bit. Nothing else of "fast math" is
-allowed: sums in another order would lose what the differences have saved.
+The window is the same from both ends. Its taps are taken in pairs, w (a² + e²) and not
+w a² + w e², which is a quarter fewer operations for a sum of squares.
+
+The loops over the columns of a strip have one known length and every array of a tile a known
+shape, so that the compiler turns them into vector instructions; the loops over taps are unrolled,
+for which the number of taps is part of the type of the tuple that holds them. `contract` allows a
+product and a sum to be one instruction with one rounding; what is written of x is therefore
+written of y in the same words, so that exchanging the images changes no bit of a map. Nothing else
+of "fast math" is allowed: sums in another order would lose what the differences have saved.
 """
 
 from __future__ import annotations
@@ -29,12 +33,15 @@ from .tiles import load, place, subtract, write
 LINE = 16  # columns of one or two lines of the cache, on which blocks begin
 BLOCK = 32  # columns in one go: the rows that one result needs then fit into the first cache
 TILE = 128, 256  # rows and columns: the arrays of a tile fit into the second cache
-MARGIN = 48  # columns beside a map: twice the largest radius, and whole lines
+MARGIN = 48  # columns beside a map: more than twice the largest radius, in whole lines
 
 
 @step
 def along_rows_pair(images, moments, w, taps, i, j0):
-    """Row means less the center pixel, half the sum of the row variances, and the covariance."""
+    """Row means less the center pixel, half the sum of the row variances, and the covariance.
+
+    Half, because down the columns both x and y take it up.
+    """
     r = len(taps) // 2
     v, m = images[:, i, j0 - r :], moments[:, i]
     half = w.dtype.type(0.5)

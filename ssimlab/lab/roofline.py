@@ -65,8 +65,9 @@ def instructions(taps: Sequence[float], *, gradient: bool = True) -> float:
     """Arithmetic instructions of the CPU kernel for a pixel.
 
     A product and the sum that takes it up are one instruction, as the compiler has it. Not counted
-    are loading and storing, what is computed twice where tiles overlap, and of the two ways to
-    compute a map value the one that a window does not take.
+    are loading and storing, what is computed twice where tiles overlap or beyond an image's edge,
+    and of the two ways to compute a map value the one that a window does not take. Every pixel is
+    taken to have a window of its own.
 
     Args:
         taps: the window's weights along one dimension.
@@ -115,17 +116,19 @@ class _Counted:
 
     def __init__(self, value: float, count: list[int], product: bool = False) -> None:
         self.value, self.count, self.product = value, count, product
+        self.taken_up = False
 
-    def _result(self, value: float, *, product: bool = False) -> _Counted:
-        self.count[0] += 1
+    def _result(self, value: float, *of: Any, product: bool = False) -> _Counted:
+        self.count[0] += 1 + sum(_used(part) for part in (self, *of))
         return _Counted(value, self.count, product)
 
     def _sum(self, other: Any, value: float) -> _Counted:
-        for part in (self, other):
+        for part, rest in ((self, other), (other, self)):
             if getattr(part, "product", False):  # that instruction now adds as well
-                part.product = False
+                part.product, part.taken_up = False, True
+                self.count[0] += _used(rest)
                 return _Counted(value, self.count)
-        return self._result(value)
+        return self._result(value, other)
 
     def __add__(self, other: Any) -> _Counted:
         return self._sum(other, self.value + _value(other))
@@ -137,22 +140,31 @@ class _Counted:
         return self._sum(other, _value(other) - self.value)
 
     def __mul__(self, other: Any) -> _Counted:
-        return self._result(self.value * _value(other), product=True)
+        return self._result(self.value * _value(other), other, product=True)
 
     def __truediv__(self, other: Any) -> _Counted:
-        return self._result(self.value / _value(other))
+        return self._result(self.value / _value(other), other)
 
     def __rtruediv__(self, other: Any) -> _Counted:
-        return self._result(_value(other) / self.value)
+        return self._result(_value(other) / self.value, other)
 
     def __neg__(self) -> _Counted:
         return self._result(-self.value)
 
     def __lt__(self, other: Any) -> bool:
-        self.count[0] += 1
+        self.count[0] += 1 + _used(self)
         return self.value < _value(other)
 
     __radd__, __rmul__ = __add__, __mul__
+
+
+def _used(number: Any) -> int:
+    """What a number costs beside the operation that uses it: a product taken up is made again."""
+    if not isinstance(number, _Counted):
+        return 0
+    again = number.taken_up
+    number.product = number.taken_up = False
+    return int(again)
 
 
 def _value(number: Any) -> float:

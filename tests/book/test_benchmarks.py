@@ -9,7 +9,7 @@ import torch
 
 import ssimlab
 from benchmarks import __main__ as command
-from benchmarks import accuracy, measure, peers, record, run, tables, tasks, worker
+from benchmarks import accuracy, measure, peers, record, run, tables, tasks, timing, worker
 from ssimlab import naive
 from tools import benchmark_tables
 
@@ -102,8 +102,8 @@ def test_the_committed_record_has_the_keys_that_are_documented():
         assert recorded[key], f"nothing was recorded of {key}"
         assert all(entry.keys() == kind.__annotations__.keys() for entry in recorded[key])
     assert recorded["machine"].keys() == record.Machine.__annotations__.keys()
-    for timing in recorded["timings"]:
-        base, *others = timing["results"]
+    for each in recorded["timings"]:
+        base, *others = each["results"]
         assert base["name"] == "ssimlab"
         assert base["ratio"] == EVEN
         assert all((other["ms"] is None) == (other["problem"] is not None) for other in others)
@@ -112,9 +112,9 @@ def test_the_committed_record_has_the_keys_that_are_documented():
 def test_every_candidate_is_in_the_committed_record_or_said_to_be_missing():
     recorded = record.load()
     assert set(peers.versions()) == set(recorded["versions"])
-    for timing in recorded["timings"]:
-        names = [peer.name for peer in peers.KINDS[timing["kind"]]]
-        assert [result["name"] for result in timing["results"]] == names
+    for each in recorded["timings"]:
+        names = [peer.name for peer in peers.KINDS[each["kind"]]]
+        assert [result["name"] for result in each["results"]] == names
 
 
 # --- rounds and ratios ---------------------------------------------------------------------------
@@ -257,6 +257,43 @@ def test_the_other_tables_are_of_the_record_too(small):
     folded = tables.chapter(small).partition("{dropdown}")[2]
     assert "**One thread**" in folded
     assert "**With AVX2 alone**" not in folded
+
+
+def test_who_is_faster_is_told_and_where(small):
+    assert tables.faster(small) == ""
+    both, one_thread = small["timings"]
+    both["results"][1]["ratio"] = {"low": 0.4, "median": 0.5, "high": 0.6}
+    assert tables.faster(small) == (
+        "Faster than ssimlab: slow 0.50 (forward + backward, 1 × 3 × 1080 × 1920), "
+        "0.50 (forward + backward, 1 × 3 × 1080 × 1920, one thread)."
+    )
+    small["timings"] = [both | {"task": f"task {i}"} for i in range(3)] + [one_thread]
+    small["timings"][0]["results"] = [one("ssimlab", EVEN), one("slow", FASTER)]
+    assert tables.faster(small) == (
+        "Faster than ssimlab: slow 0.50 to 0.50 (in 3 of 4 settings; another window)."
+    )
+
+
+def test_what_is_set_up_for_speed_is_told_apart(small):
+    assert tables.tuned(small) == ""
+    small["timings"][0]["kind"] = "tuned"
+    assert tables.tuned(small) == "Set up for speed, forward + backward: slow 3.0."
+    assert "| set up for speed | forward + backward," in tables.markdown(small)
+    small["timings"][0] |= {"kind": "ssim", "isa": "avx2"}
+    assert "ssimlab takes 10.0 ms" in tables.narrow(small)
+    assert tables.narrow(small).endswith("The ratios are then: slow 3.0.")
+
+
+def test_a_gradient_of_a_gradient_is_another_task():
+    x, y = timing.images(tasks.Task("second", (1, 1, 14, 15)))
+    peer = peers.KINDS["second"][1]
+    first, second = (timing.call_of(peer, x, y, True, again)() for again in (False, True))
+    z = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(peer.load()(z, y), z, create_graph=True)
+    (expected,) = torch.autograd.grad(slope.square().sum(), z)
+    assert torch.equal(first, slope)
+    assert torch.equal(second, expected)
+    assert timing.images(tasks.Task("bytes", (1, 1, 4, 5)))[0].dtype == torch.uint8
 
 
 def test_numbers_are_short():

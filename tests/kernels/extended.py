@@ -29,8 +29,8 @@ class Exact(NamedTuple):
     scale: np.ndarray
     scale_by_x: np.ndarray
     scale_by_y: np.ndarray
-    of_means: np.ndarray  # what the roundings of the means and
-    of_variances: np.ndarray  # of the variances are multiplied by, a map each
+    means: np.ndarray  # by how much W|x| + W|y| exceeds √(μx² + μy² + C1), and
+    variances: np.ndarray  # W (x - x_p)² + W (y - y_p)² + C2 the σx² + σy² + C2 in window p
 
 
 def exact(x, y, weights, *, data_range, taps, padding, k=(0.01, 0.03)) -> Exact:
@@ -99,7 +99,10 @@ def exact(x, y, weights, *, data_range, taps, padding, k=(0.01, 0.03)) -> Exact:
         )
         padded = _scatter(_scatter(abs(weights) * e, w, -1), w, -2)
         scales.append(_fold(padded, np.shape(x)[-2:], border, mode))
-    return Exact(unlike, *gradients, scale, *scales, of_means, of_variances)
+    means = m.magnitude[:2].sum(0) * root
+    from_center = (m.variance + (m.center - m.mean) ** 2)[:2].sum(0)
+    variances = (from_center + c2) * over_variances
+    return Exact(unlike, *gradients, scale, *scales, means, variances)
 
 
 class _Moments(NamedTuple):
@@ -110,7 +113,9 @@ class _Moments(NamedTuple):
     rest: np.ndarray
     variance: np.ndarray
     covariance: np.ndarray  # of x and y
-    size: np.ndarray  # magnitudes: of the center, the mean of the rows' centers and of all pixels
+    center: np.ndarray  # the pixel in the middle
+    magnitude: np.ndarray  # the mean of the pixels' sizes
+    size: np.ndarray  # sizes: of the center, the mean of the rows' centers and of all pixels
     spread: np.ndarray  # the mean squares of all that is added up for the variance
 
 
@@ -122,11 +127,13 @@ def _moments(images, w) -> _Moments:
     covariance = covariance + _gather(inner_c, w, -2)
     of_rows = images[..., r : images.shape[-1] - r]
     center = of_rows[..., r : images.shape[-2] - r, :]
-    size = abs(center) + _gather(abs(of_rows) + _gather(abs(images), w, -1), w, -2)
+    magnitude = _gather(_gather(abs(images), w, -1), w, -2)
+    size = abs(center) + _gather(abs(of_rows), w, -2) + magnitude
     # Each row is added up about its own center pixel, and the rows about the middle one's mean.
     spread = variance + _gather((of_rows - row_mean) ** 2, w, -2)
     spread = spread + (_part(row_mean, r, mean.shape[-2], -2) - mean) ** 2
-    return _Moments(images, mean, rest, variance, covariance, size, spread + (center - mean) ** 2)
+    spread = spread + (center - mean) ** 2
+    return _Moments(images, mean, rest, variance, covariance, center, magnitude, size, spread)
 
 
 def _along(high, low, w, axis):

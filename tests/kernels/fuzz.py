@@ -37,11 +37,12 @@ class Ordinary(NamedTuple):
     """Up to where a pair is ordinary; beyond, the bounds grow with the taps and what cancels."""
 
     taps: int
-    moments: float  # what the roundings of the map's means and variances are multiplied by
+    means: float  # see `Exact`, as for the next
+    variances: float
     terms: float  # of the gradient: how many times larger than it they are
 
 
-ORDINARY = Ordinary(taps=15, moments=10.0, terms=10.0)
+ORDINARY = Ordinary(taps=15, means=3.0, variances=10.0, terms=10.0)
 
 
 @dataclass(frozen=True)
@@ -273,7 +274,11 @@ def errors(pair: Pair, result: Result, true: Exact) -> list[Error]:
     finer, rounding = FINER[pair.dtype], torch.finfo(pair.dtype).eps / 2
     taps = pair.window.size
     bound = (taps + 8) * rounding * true.scale
-    ordinary = (taps <= ORDINARY.taps) & (true.of_means + true.of_variances <= ORDINARY.moments)
+    ordinary = (
+        (taps <= ORDINARY.taps)
+        & (true.means <= ORDINARY.means)
+        & (true.variances <= ORDINARY.variances)
+    )
     bound = np.where(ordinary, np.minimum(bound, MAP_ERROR * finer), bound)
     # Taps below the least normal number have lost digits.
     span = max(pair.x.max(), pair.y.max()).double() - min(pair.x.min(), pair.y.min()).double()
@@ -293,7 +298,7 @@ def errors(pair: Pair, result: Result, true: Exact) -> list[Error]:
             largest, terms = abs(expected).max(), scale.max()
             bound = GRADIENT_ERROR * finer * largest
             if taps > ORDINARY.taps or terms > ORDINARY.terms * largest:
-                bound = max(bound, (taps + 8) / 2 * rounding * terms)
+                bound = max(bound, 2 * (taps + 8) * rounding * terms)
             found.append(_error("gradient", got, expected, bound, pair))
     return found
 

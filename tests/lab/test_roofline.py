@@ -20,7 +20,8 @@ pytest.importorskip("numba", reason="the extra kernels is not installed")
         (lambda a, b: a * b + a, 1),  # one instruction
         (lambda a, b: a - b * b, 1),
         (lambda a, b: a * b + a * b, 2),
-        (lambda a, b: (c := a * b) + a + c, 2),  # a sum takes it up once
+        (lambda a, b: (c := a * b) + a + c, 3),  # what is used twice is made twice
+        (lambda a, b: (c := a * b) * a + c, 2),
         (lambda a, b: (a + b) * (a - b), 3),
         (lambda a, b: 1.0 / (a * a + b), 2),
         (lambda a, b: a if a < b else -b, 1),
@@ -36,7 +37,7 @@ def test_a_product_and_the_sum_that_takes_it_up_are_one_instruction(expression, 
 def test_each_pair_of_taps_adds_the_same_number_of_instructions():
     counts = [roofline.instructions(Window(size).taps) for size in (3, 5, 7, 9)]
     steps = [b - a for a, b in itertools.pairwise(counts)]
-    assert steps == pytest.approx([steps[0]] * 3, abs=1)  # windows take one branch or the other
+    assert steps == pytest.approx([steps[0]] * 3, abs=3)  # windows take one branch or the other
     assert steps[0] > 40
 
 

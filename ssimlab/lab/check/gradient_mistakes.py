@@ -88,7 +88,7 @@ def _without(term):
     return lambda p: chain_rule(p._replace(**{term: torch.zeros_like(p.by_mean)}))
 
 
-def _means_held(m, window):
+def _means_held(m, *_):
     """The same moments, whose derivatives by the means are lost."""
     x, y = m.mu_x, m.mu_y
     return m._replace(

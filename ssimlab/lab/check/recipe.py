@@ -50,7 +50,7 @@ class Recipe:
         filter: (padded images, two-dimensional weights) -> local averages.
         data_range: case -> L.
         constants: L -> C1, C2.
-        moments: (moments, window) -> the moments that are used.
+        moments: (moments, window, x, y) -> the moments that are used.
         combine: (moments, constants) -> the map.
         reduce: (map, image x) -> a number.
         assemble: :class:`Parts` -> the gradient.
@@ -62,7 +62,7 @@ class Recipe:
     filter: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = F.conv2d
     data_range: Callable[[ImagePair], float] = lambda case: case.data_range
     constants: Callable[[float], Constants] = constants
-    moments: Callable[[Moments, Window], Moments] = lambda m, window: m
+    moments: Callable[[Moments, Window, torch.Tensor, torch.Tensor], Moments] = lambda m, *_: m
     combine: Callable[[Moments, Constants], torch.Tensor] = similarity
     reduce: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = lambda s, x: s.mean()
     assemble: Callable[[Parts], torch.Tensor] = chain_rule
@@ -95,7 +95,7 @@ class Recipe:
 
     def _run(self, case, average):
         x, y = self.images(case.x, case.y)
-        m = self.moments(rearranged_moments(x, y, average), case.window)
+        m = self.moments(rearranged_moments(x, y, average), case.window, x, y)
         c = self.constants(self.data_range(case))
         return self.reduce(self.combine(m, c), x), m, c
 

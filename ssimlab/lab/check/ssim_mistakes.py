@@ -12,7 +12,7 @@ import torch
 
 from ...formula import PUBLISHED_K, Constants, constants, quotients, similarity
 from ...window import Window
-from .recipe import Mistake
+from .recipe import PADDINGS, Mistake
 
 
 def _equal_weights(window):
@@ -41,21 +41,48 @@ def _sample(m, factor):
     )
 
 
-def _divide_by_count_less_one(m, window):
+def _divide_by_count_less_one(m, window, *_):
     return _sample(m, 1 / (1 - 1 / window.size**2) if window.size > 1 else math.nan)
 
 
-def _divide_by_free_weight(m, window):
+def _divide_by_free_weight(m, window, *_):
     free = 1 - sum(tap * tap for tap in window.taps) ** 2
     return _sample(m, 1 / free if window.size > 1 else math.nan)
 
 
-def _raw_second_moments(m, window):
+def _raw_second_moments(m, *_):
     return m._replace(
         sigma_x2=m.sigma_x2 + m.mu_x**2,
         sigma_y2=m.sigma_y2 + m.mu_y**2,
         sigma_xy=m.sigma_xy + m.mu_x * m.mu_y,
     )
+
+
+def _in_two_passes(own):
+    """Moments that average the covariances of the rows as ``own`` does: (theirs, window)."""
+
+    def moments(m, window, x, y):
+        taps = torch.tensor(window.taps, dtype=x.dtype)
+        pad = PADDINGS[window.padding]
+        x, y = (pad(v.reshape(-1, 1, *v.shape[-2:]), window.radius) for v in (x, y))
+
+        def covariance(a, b):
+            rows = [v.unfold(-1, window.size, 1) for v in (a, b)]
+            mean_a, mean_b = (v @ taps for v in rows)
+            inner = own((rows[0] * rows[1]) @ taps - mean_a * mean_b, window)
+            columns = [v.unfold(-2, window.size, 1) for v in (mean_a, mean_b)]
+            outer = (columns[0] * columns[1]) @ taps - (columns[0] @ taps) * (columns[1] @ taps)
+            return (outer + inner).reshape(m.mu_x.shape)
+
+        return m._replace(
+            sigma_x2=covariance(x, x), sigma_y2=covariance(y, y), sigma_xy=covariance(x, y)
+        )
+
+    return moments
+
+
+def _center_row(inner, window):
+    return inner[..., window.radius : inner.shape[-2] - window.radius, :]
 
 
 def _luminance_below(m, c):
@@ -244,6 +271,18 @@ SSIM_MISTAKES = (
         "The variance is E[x²] - μx² and the covariance E[xy] - μx μy; yours are E[x²] and E[xy].",
         {"moments": _raw_second_moments},
     ),
+    Mistake(
+        "covariances within the rows forgotten",
+        "In two passes a variance is the variance of the rows' means and the mean of the rows' own "
+        "variances, and so is the covariance; the second part is missing.",
+        {"moments": _in_two_passes(lambda inner, window: 0.0)},
+    ),
+    Mistake(
+        "covariances within the center row alone",
+        "In two passes the rows' own variances and covariances are averaged down the columns with "
+        "the window's weights; yours are those of the center row.",
+        {"moments": _in_two_passes(_center_row)},
+    ),
     *_paddings(),
     Mistake(
         "uniform window",
@@ -300,7 +339,7 @@ SSIM_MISTAKES = (
         "otherwise: gaussian_weights=True, sigma=1.5, use_sample_covariance=False.",
         {
             "taps": lambda window: Window(7, None).taps,
-            "moments": lambda m, window: _divide_by_count_less_one(m, Window(7, None)),
+            "moments": lambda m, *_: _divide_by_count_less_one(m, Window(7, None)),
         },
     ),
     Mistake(
