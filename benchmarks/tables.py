@@ -15,6 +15,11 @@ QUICK = (
     "**These numbers are of a quick run,** few rounds in one process, which shows that all works. "
     "`make bench` measures."
 )
+SHORT = (
+    "Of ssimlab these are milliseconds, of all others how many times as long they take, the median "
+    "of many rounds; of the errors, the median over some photographs. How all of it was measured "
+    "stands under the fold."
+)
 CONVERSION = (
     "Of bytes, ssimlab's time includes their conversion to floats, and blazediff-ssim's does not "
     "include the one to the bytes that it takes."
@@ -47,7 +52,10 @@ def chapter(record: Record) -> str:
     ]
     different = other_windows(t for t in record["timings"] if t["kind"] in ("box", "matlab"))
     fold = paragraphs(
-        "::::{dropdown} All that was measured, and with what",
+        "::::{dropdown} All that was measured, how, and with what",
+        reading(record),
+        narrow(record),
+        costs(record),
         *(paragraphs(f"**{head}**", body) for head, body in tables if body),
         *record["notes"],
         f"Not what ssimlab computes: {different}. {CONVERSION}" if different else "",
@@ -55,8 +63,7 @@ def chapter(record: Record) -> str:
         "::::",
     )
     main = main_table(record, backward=True, quartiles=False)
-    texts = [reading(record), tuned(record), faster(record), narrow(record), costs(record)]
-    return paragraphs(note(record), main, *texts, fold)
+    return paragraphs(note(record), main, SHORT, tuned(record), faster(record), fold)
 
 
 def note(record: Record) -> str:

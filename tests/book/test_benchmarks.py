@@ -264,8 +264,8 @@ def test_who_is_faster_is_told_and_where(small):
     both, one_thread = small["timings"]
     both["results"][1]["ratio"] = {"low": 0.4, "median": 0.5, "high": 0.6}
     assert tables.faster(small) == (
-        "Faster than ssimlab: slow 0.50 (forward + backward, 1 × 3 × 1080 × 1920), "
-        "0.50 (forward + backward, 1 × 3 × 1080 × 1920, one thread)."
+        "Faster than ssimlab: slow 0.50 (forward + backward, 1 × 3 × 1080 × 1920, one thread), "
+        "0.50 (forward + backward, 1 × 3 × 1080 × 1920)."
     )
     small["timings"] = [both | {"task": f"task {i}"} for i in range(3)] + [one_thread]
     small["timings"][0]["results"] = [one("ssimlab", EVEN), one("slow", FASTER)]
