@@ -4,6 +4,7 @@ The interpreter takes as long for one column as for a strip of them, and a tenth
 row. Images are therefore small, and where there are many they stand side by side in one.
 """
 
+import functools
 import importlib
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import torch
 from oracle import random_pair, relative_error, truth, value_and_gradients
 
-from ssimlab import Window, dissimilarity, kernels, reference, stable
+from ssimlab import Window, conformance, dissimilarity, kernels, reference, ssim, stable
 from ssimlab.kernels import Settings, eager
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -325,6 +326,18 @@ def test_a_constant_of_zero_leaves_a_quotient_of_zeros_where_an_image_is_flat(tr
     no_c1 = Settings(Window(3).taps, "valid", 0.0, 9e-4)
     assert triton.unlike_map(flat, flat, no_c2).isnan().all()
     assert triton.unlike_map(0 * flat, 0 * flat, no_c1).isnan().all()
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+@pytest.mark.parametrize("part", range(4))
+def test_the_catalogue_of_hard_cases_has_no_miss(triton, part):
+    # With three taps, which the interpreter takes in a third of the time of eleven.
+    window = Window(3)
+    fn = functools.partial(ssim, window=window, backend="triton")
+    cases = conformance.CASES[part::4]
+    report = conformance.run(fn, cases, window=window, device=DEVICE)
+    assert [row.case.slug for row in report.rows] == [case.slug for case in cases]
+    assert [row.case.slug for row in report.misses] == []
 
 
 def test_what_cannot_be_used_is_said(triton, monkeypatch):
