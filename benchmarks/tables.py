@@ -11,14 +11,16 @@ from collections.abc import Iterable, Sequence
 from .record import Accuracy, Machine, Record, Result, Spread, Timing
 
 NOTHING = "–"
+OWN = ("ssimlab", "one-pass form")  # not a library's
 QUICK = (
     "**These numbers are of a quick run,** few rounds in one process, which shows that all works. "
     "`make bench` measures."
 )
 SHORT = (
-    "Of ssimlab these are milliseconds, of all others how many times as long they take, the median "
-    "of many rounds; of the errors, the median over some photographs. How all of it was measured "
-    "stands under the fold."
+    "On a CPU. Of ssimlab these are milliseconds, of all others how many times as long they take, "
+    "the median of many rounds, with the gradient by one image; of the errors, the median over "
+    "some photographs. The second row is the closed form in torch, the third E[x²] - μ². How all "
+    "of it was measured stands under the fold."
 )
 CONVERSION = (
     "Of bytes, ssimlab's time includes their conversion to floats, and blazediff-ssim's does not "
@@ -30,8 +32,9 @@ def markdown(record: Record) -> str:
     """The tables with and without the gradient, how to read them, what it costs and where."""
     tables = [main_table(record, True), main_table(record, False)]
     tables.append(timing_table(record, "tuned", corner="set up for speed"))
-    texts = [reading(record), faster(record), narrow(record), costs(record), where(record)]
-    return paragraphs(note(record), *tables, *texts)
+    texts = [reading(record), faster(record), narrow(record), costs(record)]
+    notes = " ".join(record["notes"])
+    return paragraphs(note(record), summary(record), *tables, *texts, notes, where(record))
 
 
 def chapter(record: Record) -> str:
@@ -63,7 +66,56 @@ def chapter(record: Record) -> str:
         "::::",
     )
     main = main_table(record, backward=True, quartiles=False)
-    return paragraphs(note(record), main, SHORT, tuned(record), faster(record), fold)
+    return paragraphs(
+        note(record), main, SHORT, summary(record), tuned(record), faster(record), fold
+    )
+
+
+def summary(record: Record) -> str:
+    """In a few sentences who comes nearest, and what ssimlab is without its kernel."""
+    default = [t for t in shown(record, "ssim") if t["backward"]]
+    default = [t for t in default if t["threads"] == record["machine"]["threads"]]
+    near = nearest(default)
+    if not near:
+        return ""
+    text = f"Forward and backward, the library nearest to ssimlab's kernel is {near}"
+    if near := nearest(shown(record, "tuned")):
+        text += f"; of those that are set up for speed, {near}"
+    if near := nearest(shown(record, "ssim", "avx2")):
+        text += f"; with AVX2 alone, {near}"
+    text += ". These are medians."
+    ahead = [f"{name} at {k} of {len(default)} sizes" for name, k in before_eager(default)]
+    if ahead:
+        text += (
+            " Without the extra `kernels`, and on a GPU, where nothing was measured, ssimlab is "
+            f"the second row, and faster than that are {', '.join(ahead)}."
+        )
+    return text
+
+
+def nearest(timings: Iterable[Timing]) -> str:
+    """The library that takes the least, in proportion to the kernel, and where."""
+    of_libraries = [
+        (r["ratio"]["median"], r["name"], size(t["shape"]))
+        for t in timings
+        for r in t["results"]
+        if r["ratio"] and not r["name"].startswith(OWN)
+    ]
+    if not of_libraries:
+        return ""
+    ratio, name, where = min(of_libraries)
+    return f"{name}, {number(ratio)} times as long at {where}"
+
+
+def before_eager(timings: Sequence[Timing]) -> list[tuple[str, int]]:
+    """The libraries that are faster than ssimlab without its kernel, and at how many sizes."""
+    ahead: dict[str, int] = {}
+    for timing in timings:
+        ratios = {r["name"]: r["ratio"]["median"] for r in timing["results"] if r["ratio"]}
+        for name, ratio in ratios.items():
+            if not name.startswith(OWN) and ratio < ratios.get("ssimlab, eager", 0):
+                ahead[name] = ahead.get(name, 0) + 1
+    return list(ahead.items())
 
 
 def note(record: Record) -> str:
@@ -192,8 +244,9 @@ def reading(record: Record) -> str:
         f"processes ({record['processes']}), float32, {record['machine']['threads']} threads, on "
         "random images, gradient by one image; others as their documentation calls them, save "
         "where they are set up for speed: images laid out as NHWC (channels last), torch.compile, "
-        "or both. The first row takes the extra `kernels`; without it, and on a GPU, where nothing "
-        "was measured, ssimlab is the second row. The one-pass form is E[x²] - μ², in torch. "
+        "or both, in rounds of their own. The first row takes the extra `kernels`; without it, and "
+        "on a GPU, where nothing was measured, ssimlab is the second row. The one-pass form is "
+        "E[x²] - μ², in torch. "
     )
     if record["accuracy"]:
         text += (
@@ -203,10 +256,10 @@ def reading(record: Record) -> str:
             "offset, and there all of these serve. "
         )
     if shape:
-        text += f"Peak memory, forward and backward, is in images, {size(shape)}. "
+        text += f"Peak memory, forward and backward, is of these calls, in images, {size(shape)}. "
     text += (
         "scikit-image uses one thread; frame-analytics' own kernel has no backward pass on a CPU, "
-        "where its gradient is compiled torch. "
+        "where torch computes its gradient. "
     )
     differing = other_windows(shown(record, "ssim"))
     missing = [name for name, version in record["versions"].items() if version is None]
@@ -221,7 +274,8 @@ def faster(record: Record) -> str:
     """Who is faster than ssimlab, and where."""
     timings = [t for t in record["timings"] if t["isa"] == "native"]
     found = [told for name in names(timings) if (told := where_faster(timings, name))]
-    return f"Faster than ssimlab: {'; '.join(found)}." if found else ""
+    bytes_ = f" {CONVERSION}" if any(t["kind"] in ("box", "matlab") for t in timings) else ""
+    return f"Faster than ssimlab's kernel: {'; '.join(found)}.{bytes_}" if found else ""
 
 
 def tuned(record: Record) -> str:
@@ -262,6 +316,8 @@ def where_faster(timings: Iterable[Timing], name: str) -> str:
         return f"{name} {', '.join(told)}" if less else ""
     found = result(tasks[less[0][1]], name)
     window = found["window"] if found else ""
+    if all(t["kind"] in ("box", "matlab") for t, _ in of_name):
+        window = f"forward, of bytes; {window}"
     span = f"{number(less[0][0])} to {number(less[-1][0])}"
     return f"{name} {span} (in {len(less)} of {len(of_name)} settings; {window})"
 

@@ -40,18 +40,18 @@ def dissimilarity(
     """1 - SSIM, never formed by subtracting from 1.
 
     Equation :eq:`eq-dissimilarity`. Exactly zero, with a gradient of exactly zero, for identical
-    images; symmetric in x and y. Finite, value and gradient, for pixels of up to 1e15 data ranges
-    and data ranges that are not as small as 1e-30.
+    images. Symmetric in x and y, up to rounding. Finite, value and gradient, for pixels of up to
+    1e15 data ranges and data ranges that are not as small as 1e-30.
 
     In float32, with windows of up to 15 taps, the map is right to 1e-6 and a gradient to 3e-6 of
     its largest entry, unless what SSIM itself adds up cancels: means, where W|x| + W|y| exceeds
-    √(μx² + μy² + C1) threefold, as among pixels of both signs; variances, where, xp and yp being
+    √(μx² + μy² + C1) twofold, as among pixels of both signs; variances, where, xp and yp being
     the pixels in the middle of the window, W(x - xp)² + W(y - yp)² + C2 exceeds σx² + σy² + C2
-    tenfold; the gradient, where its terms exceed its largest entry tenfold, as where y is nearly
+    fivefold; the gradient, where its terms exceed its largest entry tenfold, as where y is nearly
     c - x or one image many times the other. There, and with n > 15 taps, the errors are at most
-    n + 8 roundings, of 6e-8, of the map's terms and twice as many of the gradient's, terms which
-    ``tests/kernels/extended.py`` computes. In float64 each number is 2⁻²⁹ times as large. These
-    bounds are measured, on ten thousand random pairs.
+    n + 8 roundings, of 6e-8, of the map's terms and twice as many of the largest of the
+    gradient's, terms which ``tests/kernels/extended.py`` computes. In float64 each number is 2⁻²⁹
+    times as large. These bounds are measured, on ten thousand random pairs.
 
     Args:
         x, y: images, (…, H, W), floating point, of one shape, dtype and device.

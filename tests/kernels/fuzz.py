@@ -42,7 +42,7 @@ class Ordinary(NamedTuple):
     terms: float  # of the gradient: how many times larger than it they are
 
 
-ORDINARY = Ordinary(taps=15, means=3.0, variances=10.0, terms=10.0)
+ORDINARY = Ordinary(taps=15, means=2.0, variances=5.0, terms=10.0)
 
 
 @dataclass(frozen=True)
