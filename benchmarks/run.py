@@ -28,7 +28,7 @@ PARTS = ("accuracy", "memory", "sizes", "limits", "first-calls")
 NO_AVX512 = "This processor has no AVX-512: it was not held to AVX2, because it has nothing else."
 AVX2_NOTE = (
     "With AVX2 alone: what Numba and torch compile or choose. frame-analytics, scikit-image "
-    "and others that bring machine code of their own do not ask."
+    "and others that bring machine code of their own choose their instructions themselves."
 )
 
 

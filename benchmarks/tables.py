@@ -17,10 +17,10 @@ QUICK = (
     "`make bench` measures."
 )
 SHORT = (
-    "On a CPU. Of ssimlab these are milliseconds, of all others how many times as long they take, "
-    "the median of many rounds, with the gradient by one image; of the errors, the median over "
-    "some photographs. The second row is the closed form in torch, the third E[x²] - μ². How all "
-    "of it was measured stands under the fold."
+    "On a CPU. The first row is in milliseconds, every other a multiple of it: the median of many "
+    "rounds, with the gradient by one image; of the errors, the median over some photographs. The "
+    "second row is the closed form in torch, the third E[x²] - μ². How all of it was measured "
+    "stands under the fold."
 )
 CONVERSION = (
     "Of bytes, ssimlab's time includes their conversion to floats, and blazediff-ssim's does not "
@@ -78,17 +78,17 @@ def summary(record: Record) -> str:
     near = nearest(default)
     if not near:
         return ""
-    text = f"Forward and backward, the library nearest to ssimlab's kernel is {near}"
+    text = f"Forward and backward, in the median, the quickest of the libraries is {near}"
     if near := nearest(shown(record, "tuned")):
-        text += f"; of those that are set up for speed, {near}"
+        text += f"; of those that are set up for speed, as a table has them, {near}"
     if near := nearest(shown(record, "ssim", "avx2")):
-        text += f"; with AVX2 alone, {near}"
-    text += ". These are medians."
+        text += f"; with all held to AVX2, {near}"
+    text += "."
     ahead = [f"{name} at {k} of {len(default)} sizes" for name, k in before_eager(default)]
     if ahead:
         text += (
-            " Without the extra `kernels`, and on a GPU, where nothing was measured, ssimlab is "
-            f"the second row, and faster than that are {', '.join(ahead)}."
+            " Without the extra `kernels` ssimlab is the second row, and faster on this CPU are "
+            f"{', '.join(ahead)}. On a GPU that row's code runs too, and nothing was measured."
         )
     return text
 
@@ -104,7 +104,7 @@ def nearest(timings: Iterable[Timing]) -> str:
     if not of_libraries:
         return ""
     ratio, name, where = min(of_libraries)
-    return f"{name}, {number(ratio)} times as long at {where}"
+    return f"{name}, which takes {number(ratio)} times as long as the kernel at {where}"
 
 
 def before_eager(timings: Sequence[Timing]) -> list[tuple[str, int]]:
@@ -239,14 +239,14 @@ def reading(record: Record) -> str:
     """How the tables are to be read."""
     shape = next((m["shape"] for m in record["memory"]), None)
     text = (
-        "On a CPU. Of ssimlab these are milliseconds, of all others how many times as long they "
-        "take, below 1 where they are faster: the median [quartiles] of paired rounds in fresh "
+        "On a CPU. The first row is in milliseconds, every other a multiple of it, below 1 where "
+        "it is faster: the median [quartiles] of paired rounds in fresh "
         f"processes ({record['processes']}), float32, {record['machine']['threads']} threads, on "
-        "random images, gradient by one image; others as their documentation calls them, save "
-        "where they are set up for speed: images laid out as NHWC (channels last), torch.compile, "
-        "or both, in rounds of their own. The first row takes the extra `kernels`; without it, and "
-        "on a GPU, where nothing was measured, ssimlab is the second row. The one-pass form is "
-        "E[x²] - μ², in torch. "
+        "random images, gradient by one image; others are called plainly, with the "
+        "published window where they have it; set up for speed, with images laid out as NHWC "
+        "(channels last, the conversion included), by torch.compile, or both. The first row takes "
+        "the extra `kernels`, the second is the closed form in torch's own operations, the third "
+        "E[x²] - μ² in them. "
     )
     if record["accuracy"]:
         text += (
@@ -256,7 +256,7 @@ def reading(record: Record) -> str:
             "offset, and there all of these serve. "
         )
     if shape:
-        text += f"Peak memory, forward and backward, is of these calls, in images, {size(shape)}. "
+        text += f"Peak memory of these calls is beyond the two images, in images of {size(shape)}. "
     text += (
         "scikit-image uses one thread; frame-analytics' own kernel has no backward pass on a CPU, "
         "where torch computes its gradient. "
@@ -274,8 +274,13 @@ def faster(record: Record) -> str:
     """Who is faster than ssimlab, and where."""
     timings = [t for t in record["timings"] if t["isa"] == "native"]
     found = [told for name in names(timings) if (told := where_faster(timings, name))]
-    bytes_ = f" {CONVERSION}" if any(t["kind"] in ("box", "matlab") for t in timings) else ""
-    return f"Faster than ssimlab's kernel: {'; '.join(found)}.{bytes_}" if found else ""
+    kinds = {t["kind"] for t in timings}
+    text = f"Faster than ssimlab: {'; '.join(found)}."
+    if "second" in kinds:
+        text += " Second derivatives are those of the eager form, whatever made the first."
+    if kinds & {"box", "matlab"}:
+        text += f" {CONVERSION}"
+    return text if found else ""
 
 
 def tuned(record: Record) -> str:
@@ -314,12 +319,12 @@ def where_faster(timings: Iterable[Timing], name: str) -> str:
     if len(less) < 3:
         told = (f"{number(median)} ({setting(tasks[task])})" for median, task in less)
         return f"{name} {', '.join(told)}" if less else ""
+    detail = "" if any(tasks[task]["backward"] for _, task in less) else ", all forward alone"
     found = result(tasks[less[0][1]], name)
-    window = found["window"] if found else ""
-    if all(t["kind"] in ("box", "matlab") for t, _ in of_name):
-        window = f"forward, of bytes; {window}"
+    if found and tasks[less[0][1]]["kind"] in ("box", "matlab"):
+        detail += f", of bytes; {found['window']}"
     span = f"{number(less[0][0])} to {number(less[-1][0])}"
-    return f"{name} {span} (in {len(less)} of {len(of_name)} settings; {window})"
+    return f"{name} {span} (in {len(less)} of {len(of_name)} settings{detail})"
 
 
 def setting(timing: Timing) -> str:

@@ -37,7 +37,7 @@ def dissimilarity(
     reduction: str = "mean",
     backend: str = "auto",
 ) -> Tensor:
-    """1 - SSIM, never formed by subtracting from 1.
+    """1 - SSIM; where the images are alike, nothing is subtracted from 1.
 
     Equation :eq:`eq-dissimilarity`. Exactly zero, with a gradient of exactly zero, for identical
     images. Symmetric in x and y, up to rounding. Finite, value and gradient, for pixels of up to

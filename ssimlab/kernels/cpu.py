@@ -3,14 +3,15 @@
 The images are cut into tiles. A tile's pixels are copied into a small array that the processor's
 cache holds; there the moments are made, first along the rows and then down the columns, then the
 map, then the gradient, and only the results go back to memory. Of the quantities between nothing
-is larger than a tile. The functions of a tile, in the order in which they run: `load`,
+is larger than a tile. The functions of a tile, in the order in which they run: `load`, `subtract`,
 `along_rows…`, `rise`, `down_columns…`, `combine`, `spread_down_columns`, `spread_along_rows`,
 `write`. All but the first and the last two go down a strip of a few columns together, row by row:
 what one of them makes is still in the first cache when the next one takes it.
 
 Planes 0 to 2 of the moments are the means of x, y and d = x - y, less a pixel; 3 is the sum of the
-variances of x and y, 4 their covariance, 5 the variance of d. The factors of a window are U, P, N
-and the factor of d, as the book's chapter on kernels has them, and what is spread are their sums.
+variances of x and y (of the rows, half of it), 4 their covariance, 5 the variance of d. The
+factors of a window are U, P, N and the factor of d, as the book's chapter on kernels has them, and
+what is spread are their sums.
 
 The window is the same from both ends. Its taps are taken in pairs, w (a² + e²) and not
 w a² + w e², which is a quarter fewer operations for a sum of squares.
