@@ -4,6 +4,7 @@ The solutions are written here as a reader would write them, and share nothing w
 own catalogue of mistakes.
 """
 
+import functools
 import math
 import re
 from html.parser import HTMLParser
@@ -695,8 +696,11 @@ def test_a_wrong_gradient_is_caught_and_named(name, solution):
     assert report.explanation
 
 
-def from_the_centers(x, y, data_range):
-    """The gradient gathered from differences to center pixels, with U made for the means."""
+def from_the_centers(x, y, data_range, left=(1, 1)):
+    """The gradient gathered from differences to center pixels, with U made for the means.
+
+    ``left`` says what was left in U of the parts of x and of y that do not belong there.
+    """
     m = formula.moments(x, y, Window())
     by_mean, by_square, by_product = (
         partial / partial.numel() for partial in gradient.partials(x, y, data_range=data_range)
@@ -704,6 +708,8 @@ def from_the_centers(x, y, data_range):
     constant = by_mean + 2 * m.mu_x * by_square + m.mu_y * by_product
     total, (rows, columns) = torch.zeros_like(x), constant.shape[-2:]
     center = (..., slice(5, 5 + rows), slice(5, 5 + columns))
+    constant = constant - (1 - left[0]) * 2 * by_square * (m.mu_x - x[center])
+    constant = constant - (1 - left[1]) * by_product * (m.mu_y - y[center])
     for i, line in enumerate(Window().weights()):
         for j, weight in enumerate(line):
             at = (..., slice(i, i + rows), slice(j, j + columns))
@@ -716,6 +722,14 @@ def from_the_centers(x, y, data_range):
     ("name", "solution"),
     [
         ("center pixels in place of means", from_the_centers),
+        (
+            "center pixels in place of means: of x",
+            functools.partial(from_the_centers, left=(1, 0)),
+        ),
+        (
+            "center pixels in place of means: of y",
+            functools.partial(from_the_centers, left=(0, 1)),
+        ),
         (
             "adjoint forgotten",
             lambda x, y, data_range: chain_rule(
@@ -766,7 +780,8 @@ def test_every_mistake_of_the_catalogue_is_tried_here():
     tried = {name for name, _ in WRONG_SSIMS + WRONG_GRADIENTS}
     # These have tests of their own above.
     tried |= {"wrong padding: valid", "wrong window size: 13 instead of 11"}
-    tried |= {"adjoint with the wrong padding: zero", "center pixels in place of means"}
+    tried |= {"adjoint with the wrong padding: zero"}
+    tried |= {f"center pixels in place of means{which}" for which in ("", ": of x", ": of y")}
     catalogue = ssim_mistakes.SSIM_MISTAKES + gradient_mistakes.CHAIN_RULE_MISTAKES
     untried = {mistake.name for mistake in catalogue} - tried
     assert not untried, "each needs a function in WRONG_SSIMS or WRONG_GRADIENTS that makes it"

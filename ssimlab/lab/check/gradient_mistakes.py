@@ -37,15 +37,22 @@ def _factors_inside(p):
     return p.adjoint(p.by_mean + 2 * x * p.by_mean_square + y * p.by_mean_product)
 
 
-def _centers_for_means(p):
-    """Differences from the windows' center pixels, with the rest made for those from the means."""
-    rows, columns = (
-        (n - k) // 2 for n, k in zip(p.x.shape[-2:], p.by_mean.shape[-2:], strict=True)
-    )
-    inside = (..., slice(rows, p.x.shape[-2] - rows), slice(columns, p.x.shape[-1] - columns))
-    shift_x, shift_y = p.moments.mu_x - p.x[inside], p.moments.mu_y - p.y[inside]
-    missing = 2 * shift_x * p.by_mean_square + shift_y * p.by_mean_product
-    return chain_rule(p) + p.adjoint(missing)
+def _centers_for_means(of_x, of_y):
+    """Differences from the windows' center pixels, with the rest made for those from the means.
+
+    Of x, of y or of both: the other has been taken from the rest.
+    """
+
+    def assemble(p):
+        rows, columns = (
+            (n - k) // 2 for n, k in zip(p.x.shape[-2:], p.by_mean.shape[-2:], strict=True)
+        )
+        inside = (..., slice(rows, p.x.shape[-2] - rows), slice(columns, p.x.shape[-1] - columns))
+        shift_x, shift_y = p.moments.mu_x - p.x[inside], p.moments.mu_y - p.y[inside]
+        missing = of_x * 2 * shift_x * p.by_mean_square + of_y * shift_y * p.by_mean_product
+        return chain_rule(p) + p.adjoint(missing)
+
+    return assemble
 
 
 def _gradients_of_sums(p):
@@ -193,11 +200,19 @@ CHAIN_RULE_MISTAKES = (
         "The derivative of W xy by x has y as its factor.",
         {"assemble": lambda p: chain_rule(p._replace(y=p.x))},
     ),
-    Mistake(
-        "center pixels in place of means",
-        "Where the differences are those from a window's center pixel and no longer from its mean, "
-        "what lies between the two, 2 (μx - x_p) g_xx + (μy - y_p) g_xy, has to leave the rest.",
-        {"assemble": _centers_for_means},
+    *(
+        Mistake(
+            f"center pixels in place of means{which}",
+            "Where the differences are those from a window's center pixel and no longer from its "
+            "mean, what lies between the two, 2 (μx - x_p) g_xx + (μy - y_p) g_xy, in the book's "
+            f"letters P δx + N δy, has to leave the rest{more}.",
+            {"assemble": _centers_for_means(of_x, of_y)},
+        )
+        for which, more, of_x, of_y in (
+            ("", "", 1, 1),
+            (": of x", "; the part with δx is still there", 1, 0),
+            (": of y", "; the part with δy is still there", 0, 1),
+        )
     ),
     Mistake(
         "luminance held constant",
