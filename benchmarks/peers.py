@@ -127,7 +127,9 @@ SSIM = (
 )
 
 
-def _tuned(load: Callable[[], Score], *, last: bool = False, compiled: bool = False):
+def _tuned(
+    load: Callable[[], Score], *, last: bool = False, compiled: bool = False
+) -> Callable[[], Score]:
     """A candidate as somebody calls it who has looked for its speed.
 
     Args:

@@ -5,8 +5,8 @@ cache holds; there the moments are made, first along the rows and then down the 
 map, then the gradient, and only the results go back to memory. Of the quantities between nothing
 is larger than a tile. The functions of a tile, in the order in which they run: `load`, `subtract`,
 `along_rows…`, `rise`, `down_columns…`, `combine`, `spread_down_columns`, `spread_along_rows`,
-`write`. All but the first and the last two go down a strip of a few columns together, row by row:
-what one of them makes is still in the first cache when the next one takes it.
+`write`. All but the first two and the last two go down a strip of a few columns together, row by
+row: what one of them makes is still in the first cache when the next one takes it.
 
 Planes 0 to 2 of the moments are the means of x, y and d = x - y, less a pixel; 3 is the sum of the
 variances of x and y (of the rows, half of it), 4 their covariance, 5 the variance of d. The
