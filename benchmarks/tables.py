@@ -17,28 +17,33 @@ QUICK = (
     "`make bench` measures."
 )
 SHORT = (
-    "On a CPU. The first row is in milliseconds, every other a multiple of it: the median of many "
-    "rounds, with the gradient by one image; of the errors, the median over some photographs. The "
-    "second row is the closed form in torch, the third E[x²] - μ². How all of it was measured "
-    "stands under the fold."
+    "Forward and backward on a CPU, with the gradient by one image. The first row is in "
+    "milliseconds, every other a multiple of it: the median of many rounds. Errors are medians "
+    "over photographs and relative; above 1 nothing is left of the gradient. Offsets are in data "
+    "ranges; pixels within theirs have none, and there all of these serve. The second row is "
+    "ssimlab without the extra `kernels`, in torch's own operations; the third is E[x²] - μ² in "
+    "them."
 )
 CONVERSION = (
     "Of bytes, ssimlab's time includes their conversion to floats, and blazediff-ssim's does not "
     "include the one to the bytes that it takes."
 )
+FOLD = "All that was measured, how, and with what"
 
 
-def markdown(record: Record) -> str:
-    """The tables with and without the gradient, how to read them, what it costs and where."""
-    tables = [main_table(record, True), main_table(record, False)]
-    tables.append(timing_table(record, "tuned", corner="set up for speed"))
-    texts = [reading(record), faster(record), narrow(record), costs(record)]
-    notes = " ".join(record["notes"])
-    return paragraphs(note(record), summary(record), *tables, *texts, notes, where(record))
+def readme(record: Record) -> str:
+    """For README.md, where a fold is HTML."""
+    opening = f"<details>\n<summary>{FOLD}</summary>"
+    return page(record, opening, "</details>")
 
 
 def chapter(record: Record) -> str:
-    """What the chapter shows: forward and backward, and behind a fold all else."""
+    """For the book, where a fold is a directive."""
+    return page(record, f"::::{{dropdown}} {FOLD}", "::::")
+
+
+def page(record: Record, opening: str, closing: str) -> str:
+    """Forward and backward, who comes nearest in anything, and behind a fold all else."""
     tables = [
         ("Forward and backward, with quartiles", main_table(record, backward=True)),
         ("Forward alone", main_table(record, backward=False)),
@@ -54,73 +59,82 @@ def chapter(record: Record) -> str:
         ("The machine's limits and the kernel's share, forward and backward", limits_table(record)),
     ]
     different = other_windows(t for t in record["timings"] if t["kind"] in ("box", "matlab"))
-    fold = paragraphs(
-        "::::{dropdown} All that was measured, how, and with what",
-        reading(record),
-        narrow(record),
+    return paragraphs(
+        QUICK if record["quick"] else "",
+        main_table(record, backward=True, quartiles=False),
+        SHORT,
+        nearest_table(record),
+        eager(record),
         costs(record),
+        opening,
+        reading(record),
         *(paragraphs(f"**{head}**", body) for head, body in tables if body),
         *record["notes"],
         f"Not what ssimlab computes: {different}. {CONVERSION}" if different else "",
         where(record),
-        "::::",
-    )
-    main = main_table(record, backward=True, quartiles=False)
-    return paragraphs(
-        note(record), main, SHORT, summary(record), tuned(record), faster(record), fold
+        closing,
     )
 
 
-def summary(record: Record) -> str:
-    """In a few sentences who comes nearest, and what ssimlab is without its kernel."""
-    default = [t for t in shown(record, "ssim") if t["backward"]]
-    default = [t for t in default if t["threads"] == record["machine"]["threads"]]
-    near = nearest(default)
-    if not near:
-        return ""
-    text = f"Forward and backward, in the median, the quickest of the libraries is {near}"
-    if near := nearest(shown(record, "tuned")):
-        text += f"; of those that are set up for speed, as a table has them, {near}"
-    if near := nearest(shown(record, "ssim", "avx2")):
-        text += f"; with all held to AVX2, {near}"
-    text += "."
-    ahead = [f"{name} at {k} of {len(default)} sizes" for name, k in before_eager(default)]
-    if ahead:
-        text += (
-            " Without the extra `kernels` ssimlab is the second row, and faster on this CPU are "
-            f"{', '.join(ahead)}. On a GPU that row's code runs too, and nothing was measured."
-        )
-    return text
+def nearest_table(record: Record) -> str:
+    """For everything that was timed the library that comes nearest to ssimlab, or is ahead."""
+    ssim, threads = shown(record, "ssim"), record["machine"]["threads"]
+    settings = {
+        f"{pass_}{also}": [t for t in ssim if t["backward"] == backward and t["threads"] == n]
+        for pass_, backward in (("forward + backward", True), ("forward alone", False))
+        for n, also in ((threads, ""), (1, ", one thread"))
+    } | {
+        "forward + backward, others set up for speed": shown(record, "tuned"),
+        "forward + backward, all held to AVX2": shown(record, "ssim", "avx2"),
+        "MS-SSIM, forward + backward": shown(record, "ms_ssim"),
+        "second derivatives": shown(record, "second"),
+        "forward alone, bytes": shown(record, "bytes"),
+        "forward alone, bytes, uniform window of 7 × 7": shown(record, "box"),
+        "forward alone, bytes, as MATLAB's script": shown(record, "matlab"),
+    }
+    rows = [[name, *nearest(timings)] for name, timings in settings.items() if timings]
+    heads = ["", "nearest, or ahead", "at", "times as long as ssimlab", "ahead at"]
+    return table(heads, [row for row in rows if len(row) == len(heads)])
 
 
-def nearest(timings: Iterable[Timing]) -> str:
-    """The library that takes the least, in proportion to the kernel, and where."""
-    of_libraries = [
-        (r["ratio"]["median"], r["name"], size(t["shape"]))
+def nearest(timings: Sequence[Timing]) -> list[str]:
+    """The library with the least ratio, where it has it, and at how many sizes any is ahead."""
+    least = [
+        min(found)
         for t in timings
-        for r in t["results"]
-        if r["ratio"] and not r["name"].startswith(OWN)
+        if (found := [(of, name, size(t["shape"])) for name, of in of_libraries(t).items()])
     ]
-    if not of_libraries:
-        return ""
-    ratio, name, where = min(of_libraries)
-    return f"{name}, which takes {number(ratio)} times as long as the kernel at {where}"
+    if not least:
+        return []
+    ratio, name, where = min(least)
+    ahead = sum(ratio < 1 for ratio, _, _ in least)
+    told = f"**{number(ratio)}**" if ratio < 1 else number(ratio)
+    return [name, where, told, f"{ahead} of {len(timings)} sizes"]
 
 
-def before_eager(timings: Sequence[Timing]) -> list[tuple[str, int]]:
-    """The libraries that are faster than ssimlab without its kernel, and at how many sizes."""
+def of_libraries(timing: Timing) -> dict[str, float]:
+    """The median ratios of all that is a library's."""
+    found = {r["name"]: r["ratio"]["median"] for r in timing["results"] if r["ratio"]}
+    return {name: ratio for name, ratio in found.items() if not name.startswith(OWN)}
+
+
+def eager(record: Record) -> str:
+    """Who is faster than ssimlab without its kernel, and at how many sizes."""
+    threads = record["machine"]["threads"]
+    timings = [t for t in shown(record, "ssim") if t["backward"] and t["threads"] == threads]
     ahead: dict[str, int] = {}
     for timing in timings:
-        ratios = {r["name"]: r["ratio"]["median"] for r in timing["results"] if r["ratio"]}
-        for name, ratio in ratios.items():
-            if not name.startswith(OWN) and ratio < ratios.get("ssimlab, eager", 0):
+        own = result(timing, "ssimlab, eager")
+        for name, ratio in of_libraries(timing).items():
+            if own and own["ratio"] and ratio < own["ratio"]["median"]:
                 ahead[name] = ahead.get(name, 0) + 1
-    return list(ahead.items())
-
-
-def note(record: Record) -> str:
-    """What has to be said first of a quick run."""
-    return QUICK if record["quick"] else ""
+    told = ", ".join(f"{name} at {k} of {len(timings)} sizes" for name, k in ahead.items())
+    return (
+        f"Without the extra `kernels` others are faster on this CPU: {told}. On a GPU that row's "
+        "code runs too, and nothing was measured."
+        if told
+        else ""
+    )
 
 
 def paragraphs(*texts: str) -> str:
@@ -155,13 +169,13 @@ def main_table(record: Record, backward: bool, quartiles: bool = True) -> str:
 
 
 def timing_table(
-    record: Record, kind: str = "ssim", threads: int = 0, isa: str = "native", corner: str = ""
+    record: Record, kind: str = "ssim", threads: int = 0, isa: str = "native"
 ) -> str:
     """The ratios of all candidates of a kind, with so many threads; 0 is all."""
     threads = threads or record["machine"]["threads"]
     timings = [t for t in shown(record, kind, isa) if t["threads"] == threads]
     rows = [[name, *(ratio(t, name) for t in timings)] for name in names(timings)]
-    return table([corner, *map(title, timings)], rows)
+    return table(["", *map(title, timings)], rows)
 
 
 def sizes_table(record: Record) -> str:
@@ -204,19 +218,11 @@ def result(timing: Timing, name: str) -> Result | None:
 def ratio(timing: Timing, name: str, quartiles: bool = True) -> str:
     """How many times as long a candidate takes; of ssimlab itself the milliseconds."""
     found = result(timing, name)
-    if found is None:
-        return NOTHING
-    if found is timing["results"][0]:
-        return milliseconds(timing, name) + " ms"
-    if found["ratio"] is None:
+    if found and found["ms"] and found is timing["results"][0]:
+        return number(found["ms"]["median"]) + " ms"
+    if found is None or found["ratio"] is None:
         return NOTHING
     return spread(found["ratio"]) if quartiles else number(found["ratio"]["median"])
-
-
-def milliseconds(timing: Timing, name: str) -> str:
-    """The median time."""
-    found = result(timing, name)
-    return number(found["ms"]["median"]) if found and found["ms"] else NOTHING
 
 
 def errors(accuracy: Sequence[Accuracy], name: str, of: str) -> str:
@@ -239,21 +245,18 @@ def reading(record: Record) -> str:
     """How the tables are to be read."""
     shape = next((m["shape"] for m in record["memory"]), None)
     text = (
-        "On a CPU. The first row is in milliseconds, every other a multiple of it, below 1 where "
-        "it is faster: the median [quartiles] of paired rounds in fresh "
-        f"processes ({record['processes']}), float32, {record['machine']['threads']} threads, on "
-        "random images, gradient by one image; others are called plainly, with the "
-        "published window where they have it; set up for speed, with images laid out as NHWC "
-        "(channels last, the conversion included), by torch.compile, or both. The first row takes "
-        "the extra `kernels`, the second is the closed form in torch's own operations, the third "
-        "E[x²] - μ² in them. "
+        "Each ratio is the median [quartiles] of paired rounds in fresh "
+        f"processes ({record['processes']}), float32, {record['machine']['threads']} threads where "
+        "nothing else is said, on random images, with the gradient by one. Others are called "
+        "plainly, with the published window where they have it; set up for speed, with images laid "
+        "out as NHWC (channels last, the conversion included), by torch.compile, or both. With "
+        "AVX2 alone torch chooses other code, some of which is faster on some machines. Second "
+        "derivatives are those of the eager form, whatever made the first. "
     )
     if record["accuracy"]:
         text += (
             "Errors are medians over photographs with noise, blurred and brightened, against "
-            "float64, at three offsets in data ranges: absolute for the score, relative for the "
-            "gradient, above 1 nothing is left of it. Pixels within their data range have no such "
-            "offset, and there all of these serve. "
+            "float64: absolute for the score, relative for the gradient. "
         )
     if shape:
         text += f"Peak memory of these calls is beyond the two images, in images of {size(shape)}. "
@@ -268,68 +271,6 @@ def reading(record: Record) -> str:
     if missing:
         text += f"Not installed, so not measured: {', '.join(missing)}. "
     return text.strip()
-
-
-def faster(record: Record) -> str:
-    """Who is faster than ssimlab, and where."""
-    timings = [t for t in record["timings"] if t["isa"] == "native"]
-    found = [told for name in names(timings) if (told := where_faster(timings, name))]
-    kinds = {t["kind"] for t in timings}
-    text = f"Faster than ssimlab: {'; '.join(found)}."
-    if "second" in kinds:
-        text += " Second derivatives are those of the eager form, whatever made the first."
-    if kinds & {"box", "matlab"}:
-        text += f" {CONVERSION}"
-    return text if found else ""
-
-
-def tuned(record: Record) -> str:
-    """The ratios of others where they are set up for speed."""
-    told = others(shown(record, "tuned"))
-    return f"Set up for speed, forward + backward: {told}." if told else ""
-
-
-def narrow(record: Record) -> str:
-    """What AVX2 alone makes of the ratios."""
-    timings = [t for t in shown(record, "ssim", "avx2") if t["backward"]]
-    told = others(timings)
-    if not told:
-        return ""
-    own = " · ".join(milliseconds(t, names(timings)[0]) for t in timings)
-    return (
-        f"With AVX2 alone, forward + backward, ssimlab takes {own} ms, and torch chooses other "
-        "code for the others, some of which is faster on this machine. The ratios are then: "
-        f"{told}."
-    )
-
-
-def others(timings: Sequence[Timing]) -> str:
-    """The ratios of all but the first candidate, without quartiles."""
-    return "; ".join(
-        f"{name} {' · '.join(ratio(t, name, quartiles=False) for t in timings)}"
-        for name in names(timings)[1:]
-    )
-
-
-def where_faster(timings: Iterable[Timing], name: str) -> str:
-    """A candidate's ratios where it is faster than ssimlab; nothing where it is not."""
-    of_name = [(t, r["ratio"]["median"]) for t in timings if (r := result(t, name)) and r["ratio"]]
-    less = sorted((median, t["task"]) for t, median in of_name if median < 0.95)
-    tasks = {t["task"]: t for t, _ in of_name}
-    if len(less) < 3:
-        told = (f"{number(median)} ({setting(tasks[task])})" for median, task in less)
-        return f"{name} {', '.join(told)}" if less else ""
-    detail = "" if any(tasks[task]["backward"] for _, task in less) else ", all forward alone"
-    found = result(tasks[less[0][1]], name)
-    if found and tasks[less[0][1]]["kind"] in ("box", "matlab"):
-        detail += f", of bytes; {found['window']}"
-    span = f"{number(less[0][0])} to {number(less[-1][0])}"
-    return f"{name} {span} (in {len(less)} of {len(of_name)} settings{detail})"
-
-
-def setting(timing: Timing) -> str:
-    """What a time is of, with the threads where there is one."""
-    return title(timing) + (", one thread" if timing["threads"] == 1 else "")
 
 
 def costs(record: Record) -> str:

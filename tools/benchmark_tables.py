@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing, fail if stale")
     check = parser.parse_args().check
     before = PAGE.read_text(encoding="utf8")
-    text = tables.markdown(record.load(RECORDED))
+    text = tables.readme(record.load(RECORDED))
     after, places = PLACE.subn(lambda _: f"\n{text}\n", before)
     if places != 1:
         sys.exit(f"{PAGE.name} needs one place between <!-- benchmarks --> and its end.")
