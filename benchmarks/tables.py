@@ -168,9 +168,7 @@ def main_table(record: Record, backward: bool, quartiles: bool = True) -> str:
     return table(heads, rows)
 
 
-def timing_table(
-    record: Record, kind: str = "ssim", threads: int = 0, isa: str = "native"
-) -> str:
+def timing_table(record: Record, kind: str = "ssim", threads: int = 0, isa: str = "native") -> str:
     """The ratios of all candidates of a kind, with so many threads; 0 is all."""
     threads = threads or record["machine"]["threads"]
     timings = [t for t in shown(record, kind, isa) if t["threads"] == threads]
