@@ -233,17 +233,22 @@ def weigh(factors, weights, n, i, j0, count, at):
 
 @step
 def scratch(r, dtype):
-    """The arrays that a tile is worked on in; all but the first two are as wide as a strip."""
+    """The arrays that a tile is worked on in; all but the first two are as wide as a strip.
+
+    Those two do not yet begin on a line of the cache.
+    """
     high, wide = TILE[0] + 6 * r, TILE[1] + 3 * MARGIN + BLOCK + LINE
-    images = on_lines(np.empty((3, high, wide), dtype))
+    pixels = np.empty((3, high, wide), dtype)
     # More than half of all: a C library that keeps as much as twice the largest piece of memory
     # that was given back, as glibc does, then hands out the same pages in the next call.
-    spread = on_lines(np.empty((5, high, wide), dtype))
+    gathered = np.empty((5, high, wide), dtype)
     moments = on_lines(np.empty((6, high, BLOCK + LINE), dtype))
     rises = on_lines(np.empty((3, high, BLOCK + LINE), dtype))
-    factors = on_lines(np.empty((4, high, BLOCK + LINE), dtype))
+    # Written, because the loop over the map stores factors under a mask, which is all false where
+    # no gradient is asked for: on memory never touched each such store costs hundreds of cycles.
+    factors = on_lines(np.zeros((4, high, BLOCK + LINE), dtype))
     window, result = np.empty((6, BLOCK), dtype), np.empty((2, BLOCK), dtype)
-    return images, spread, moments, rises, factors, window, result, np.empty((2, BLOCK))
+    return pixels, gathered, moments, rises, factors, window, result, np.empty((2, BLOCK))
 
 
 def sweep(
@@ -271,7 +276,13 @@ def sweep(
     w = np.array(taps)
     c1, c2 = constants
     backward = gradient.size > 0
-    images, spread, moments, rises, factors, window, result, total = scratch(r, w.dtype)
+    pixels, gathered, moments, rises, factors, window, result, total = scratch(r, w.dtype)
+    # Of a slice Numba does not know that a row's neighbors lie side by side. The loops over a
+    # strip show it once they are unrolled; those that load, subtract and write get the whole
+    # arrays instead, in which their columns come so many places later.
+    images, spread = on_lines(pixels), on_lines(gathered)
+    later = pixels.shape[2] - images.shape[2]
+    later_spread = gathered.shape[2] - spread.shape[2]
     while True:
         number = take(taken)
         if number >= sums.shape[0]:
@@ -283,11 +294,11 @@ def sweep(
         high = rows.gradient_end - rows.gradient_first
         h0, h1 = columns.gradient_first - tile.left, columns.gradient_end - tile.left
         start, stop = min(j0, h0) - r, max(j1, h1) + r
-        seen = images[:, : max(i1, high + 2 * r) + 2 * r, start:stop]
+        seen, span = max(i1, high + 2 * r) + 2 * r, (later + start, later + stop)
         for c, image in enumerate((x, y)):
             corner = top - border, tile.left + start - border
-            load(seen[c], image, n, scales[0], corner, size, mirror)
-        subtract(seen)
+            load(pixels[c, :seen], span, image, n, scales[0], corner, size, mirror)
+        subtract(pixels, seen, span)
         total[:] = 0
         if backward:
             factors[:, :i0] = 0
@@ -330,7 +341,8 @@ def sweep(
             for i in range(high):
                 for j in range(h0, h1, BLOCK):
                     spread_along_rows(images, spread, w, taps, i, j)
-            write(gradient, spread[4, :high, h0:h1], tile, scales[1], r, border, mirror, size)
+            span = later_spread + h0, later_spread + h1
+            write(gradient, gathered[4, :high], span, tile, scales[1], r, border, mirror, size)
 
 
 sweep = compiled(sweep)

@@ -18,9 +18,9 @@ def source(t, size, mirror):
 
 
 @step
-def load(to, image, n, scale, corner, size, mirror):
-    """Fill ``to`` with the padded plane n, whose pixel at ``corner`` comes first."""
-    rows, columns = to.shape
+def load(to, span, image, n, scale, corner, size, mirror):
+    """Fill columns ``span`` of ``to`` with the padded plane n, from its pixel at ``corner`` on."""
+    rows, columns = len(to), span[1] - span[0]
     height, width = size
     top, left = corner
     zero = to.dtype.type(0)
@@ -28,7 +28,7 @@ def load(to, image, n, scale, corner, size, mirror):
     end = max(min(width - left, columns), begin)
     for i in range(rows):
         t = source(top + i, height, mirror)
-        out = to[i]
+        out = to[i, span[0] : span[1]]
         if t < 0:
             out[:] = zero
             continue
@@ -49,13 +49,13 @@ def load(to, image, n, scale, corner, size, mirror):
 
 
 @step
-def subtract(images):
-    """Fill the third of the images with the difference of the others."""
-    _, rows, columns = images.shape
+def subtract(images, rows, span):
+    """Fill the third of the images with the difference of the others, where they were loaded."""
     for i in range(rows):
-        v = images[:, i]
-        for j in range(columns):
-            v[2, j] = v[0, j] - v[1, j]
+        x, y = images[0, i, span[0] : span[1]], images[1, i, span[0] : span[1]]
+        d = images[2, i, span[0] : span[1]]
+        for j in range(len(d)):
+            d[j] = x[j] - y[j]
 
 
 @step
@@ -122,16 +122,17 @@ def place(number, grid, size, r, border, mirror, backward, margin):
 
 
 @step
-def write(gradient, padded, tile, scale, r, border, mirror, size):
+def write(gradient, padded, span, tile, scale, r, border, mirror, size):
     """The gradient of a tile, of which a mirrored border is a part, to its place in memory."""
     rows, columns = tile.rows, tile.columns
     if mirror:
         height, width = size
-        fold(padded, r, rows.gradient_first == 0, rows.gradient_end == height + 2 * r)
-        fold(padded.T, r, columns.gradient_first == 0, columns.gradient_end == width + 2 * r)
+        inside = padded[:, span[0] : span[1]]
+        fold(inside, r, rows.gradient_first == 0, rows.gradient_end == height + 2 * r)
+        fold(inside.T, r, columns.gradient_first == 0, columns.gradient_end == width + 2 * r)
     skip_rows, skip_columns = border - rows.gradient_first, border - columns.gradient_first
     for i in range(rows.first, rows.end):
-        line = padded[i + skip_rows, columns.first + skip_columns :]
-        out = gradient[tile.plane, i]
-        for j in range(columns.end - columns.first):
-            out[columns.first + j] = line[j] * scale
+        line = padded[i + skip_rows, span[0] + columns.first + skip_columns :]
+        out = gradient[tile.plane, i, columns.first : columns.end]
+        for j in range(len(out)):
+            out[j] = line[j] * scale
