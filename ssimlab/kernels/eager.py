@@ -1,8 +1,8 @@
-"""The closed form in torch operations, for where no kernel fits: a few rows of the map at a time.
+"""The closed form in torch operations, for where no kernel fits: a piece of the map at a time.
 
 Autograd would keep some hundred images of what lies between the pixels and the map. Here the
-backward pass keeps the two images and makes the rest again, strip by strip, so that what lies
-between is as small as a strip. It is differentiable itself.
+backward pass keeps the two images and makes the rest again, piece by piece, so that what lies
+between is as small as a piece. It is differentiable itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .settings import Settings
 
-STRIP = 1 << 18  # pixels of a strip: of less, the rows that two strips share weigh more
+PIECE = 1 << 17  # pixels; smaller ones make more rows twice, larger ones do not fit in the cache
 
 
 class WindowMoments(NamedTuple):
@@ -53,13 +53,14 @@ class _ClosedForm(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, y: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
         padded = [_extend(image, settings) for image in (x, y)]
-        size = (*x.shape[:-2], *settings.map_size(*x.shape[-2:]))
-        unlike, like = x.new_empty(size), x.new_empty(size)
-        for first, end in _strips(size):
-            px, py = (image[..., first : end + 2 * settings.radius, :] for image in padded)
+        size = settings.map_size(*x.shape[-2:])
+        unlike = x.new_empty(padded[0].shape[0], *size)
+        like = torch.empty_like(unlike)
+        for planes, first, end in _pieces(unlike.shape):
+            px, py = (image[planes, first : end + 2 * settings.radius] for image in padded)
             f = _factors(_moments(px, py, settings), settings)
-            unlike[..., first:end, :], like[..., first:end, :] = f.unlike, f.like
-        return unlike, like
+            unlike[planes, first:end], like[planes, first:end] = f.unlike, f.like
+        return unlike.reshape(*x.shape[:-2], *size), like.reshape(*x.shape[:-2], *size)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -88,13 +89,19 @@ class _Factors(NamedTuple):
     over_variances: Tensor
 
 
-def _strips(size: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Rows of the map to work on together; all of them where the compiler does the cutting."""
-    *planes, height, width = size
+def _pieces(size: torch.Size) -> list[tuple[slice, int, int]]:
+    """Planes of the map and their first and last row, to work on together: several planes where
+    they are small, else a few rows of one; everything where the compiler does the cutting."""
+    planes, height, width = size
     if torch.compiler.is_compiling() or torch.is_grad_enabled():
-        return [(0, height)]
-    rows = max(1, STRIP // (torch.Size(planes).numel() * width))
-    return [(first, min(first + rows, height)) for first in range(0, height, rows)]
+        return [(slice(None), 0, height)]
+    together = max(1, PIECE // (height * width))
+    rows = max(1, min(height, PIECE // width))
+    return [
+        (slice(plane, plane + together), first, min(first + rows, height))
+        for plane in range(0, planes, together)
+        for first in range(0, height, rows)
+    ]
 
 
 def _moments(x: Tensor, y: Tensor, settings: Settings) -> WindowMoments:
@@ -150,13 +157,14 @@ def _factors(m: WindowMoments, settings: Settings) -> _Factors:
 def _gradient(x: Tensor, y: Tensor, weights: Tensor, settings: Settings) -> Tensor:
     """∂/∂x of Σ weights · map: sums over the windows that hold a pixel, of differences to it."""
     padded = [_extend(image, settings) for image in (x, y)]
+    weights = weights.reshape(-1, *weights.shape[-2:])
     total = torch.zeros_like(padded[0])
-    for first, end in _strips(tuple(weights.shape)):
-        seen = slice(first, end + 2 * settings.radius)
-        px, py = (image[..., seen, :] for image in padded)
-        part = _gradient_of_rows(px, py, weights[..., first:end, :], settings)
-        total[..., seen, :].add_(part)
-    return _fold(total, settings, x.shape[-2:]) * settings.scale
+    for planes, first, end in _pieces(weights.shape):
+        seen = planes, slice(first, end + 2 * settings.radius)
+        px, py = (image[seen] for image in padded)
+        part = _gradient_of_rows(px, py, weights[planes, first:end], settings)
+        total[seen].add_(part)
+    return (_fold(total, settings, x.shape[-2:]) * settings.scale).reshape(x.shape)
 
 
 def _gradient_of_rows(x: Tensor, y: Tensor, weights: Tensor, settings: Settings) -> Tensor:
@@ -205,14 +213,14 @@ def _collect(
 
 
 def _extend(image: Tensor, settings: Settings) -> Tensor:
-    """The scaled image with its border."""
+    """The scaled planes with their border, (planes, H, W)."""
+    image = image.reshape(-1, *image.shape[-2:])
     if settings.scale != 1:
         image = image * settings.scale
     if settings.border == 0:
         return image
     mode = "reflect" if settings.padding == "reflect" else "constant"
-    padded = F.pad(image.reshape(-1, *image.shape[-2:]), (settings.border,) * 4, mode=mode)
-    return padded.reshape(*image.shape[:-2], *padded.shape[-2:])
+    return F.pad(image, (settings.border,) * 4, mode=mode)
 
 
 def _fold(gradient: Tensor, settings: Settings, size: torch.Size) -> Tensor:
