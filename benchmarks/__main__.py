@@ -3,6 +3,7 @@
 python -m benchmarks                              everything, most of an hour; a quiet machine
 python -m benchmarks --quick                      that all of it works, in some minutes
 python -m benchmarks --only memory ssim-1x3x1080  parts, or tasks by how their names begin
+python -m benchmarks --gpu                        on a GPU of NVIDIA, some minutes
 python -m benchmarks --list                       the names that --only takes
 """
 
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="two rounds in one process")
+    parser.add_argument("--gpu", action="store_true", help="on a GPU instead of the CPU")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="parts or tasks")
     parser.add_argument("--processes", type=int, help="for each setting; 3, with --quick 1")
     parser.add_argument("--out", type=Path, help="where to write the record; else it is printed")
@@ -34,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"nothing is named {' or '.join(unknown)}: --list names all")
     processes = options.processes or (1 if options.quick else 3)
-    measured = run.run(options.quick, options.only, processes)
+    measure = run.run_on_gpu if options.gpu else run.run
+    measured = measure(options.quick, options.only, processes)
     if options.out:
         record.save(measured, options.out)
     else:

@@ -18,7 +18,7 @@ from ssimlab import reference
 from ssimlab.lab import images
 from ssimlab.window import Window
 
-from .peers import SSIM, Peer, Score
+from .peers import KINDS, Peer, Score
 from .record import Accuracy
 
 OFFSETS = (0.0, 10.0, 1e3)
@@ -30,12 +30,12 @@ DISTORTIONS: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
 )
 
 
-def pairs(size: int, offset: float) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def pairs(size: int, offset: float, device: str = "cpu") -> Iterator[tuple[torch.Tensor, ...]]:
     """Distorted photographs and the photographs, float32, (1, 1, H, W)."""
     for name in PHOTOS:
         photo = images.photo(name, size=size)[None, None]
         for distort in DISTORTIONS:
-            yield (distort(photo) + offset).float(), (photo + offset).float()
+            yield tuple((p + offset).float().to(device) for p in (distort(photo), photo))
 
 
 def errors(
@@ -44,13 +44,13 @@ def errors(
     """The absolute error of the score, and the gradient's: |g - oracle| over |oracle|."""
     exact, exact_gradient = with_gradient(
         lambda x, y: reference.ssim(x, y, data_range=1.0, window=Window(padding=padding)),
-        x.double(),
-        y.double(),
+        x.double().cpu(),
+        y.double().cpu(),
     )
     if not gradient:
         return abs(float(score(x, y)) - exact), None
     value, own_gradient = with_gradient(score, x, y)
-    distance = (own_gradient.double() - exact_gradient).norm() / exact_gradient.norm()
+    distance = (own_gradient.double().cpu() - exact_gradient).norm() / exact_gradient.norm()
     return abs(value - exact), distance.item()
 
 
@@ -62,7 +62,7 @@ def with_gradient(score: Score, x: torch.Tensor, y: torch.Tensor) -> tuple[float
     return value.item(), gradient
 
 
-def judge(peer: Peer, offset: float, size: int = 256) -> Accuracy:
+def judge(peer: Peer, offset: float, size: int = 256, device: str = "cpu") -> Accuracy:
     """The errors of a candidate over all photographs and distortions, their median and the worst.
 
     A brightened photograph is nearly the original to SSIM: its gradient is small, and the worst
@@ -74,7 +74,10 @@ def judge(peer: Peer, offset: float, size: int = 256) -> Accuracy:
         return Accuracy(**found, **nothing, problem="not installed")
     try:
         score = peer.load()
-        all_errors = [errors(score, *p, peer.padding, peer.gradient) for p in pairs(size, offset)]
+        all_errors = [
+            errors(score, *pair, peer.padding, peer.gradient)
+            for pair in pairs(size, offset, device)
+        ]
     except Exception as error:
         problem = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         return Accuracy(**found, **nothing, problem=problem)
@@ -99,6 +102,7 @@ def summary(numbers: Sequence[float]) -> tuple[float, float] | tuple[None, None]
     return statistics.median(numbers), max(numbers)
 
 
-def run(size: int = 256) -> dict[str, Any]:
-    """Every candidate at every offset."""
-    return {"accuracy": [judge(peer, offset, size) for peer in SSIM for offset in OFFSETS]}
+def run(kind: str = "ssim", size: int = 256) -> dict[str, Any]:
+    """Every candidate of a kind at every offset."""
+    device = "cuda" if kind == "gpu" else "cpu"
+    return {"accuracy": [judge(p, at, size, device) for p in KINDS[kind] for at in OFFSETS]}

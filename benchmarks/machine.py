@@ -8,6 +8,8 @@ import platform
 import re
 from pathlib import Path
 
+import torch
+
 from .record import Machine
 
 FLAGS = ("sse4_2", "avx2", "fma", "avx512f", "avx512vl", "asimd", "sve")
@@ -15,7 +17,7 @@ CPUINFO = Path("/proc/cpuinfo")
 QUIET = 0.3
 
 
-def describe(threads: int) -> Machine:
+def describe(threads: int, gpu: bool = False) -> Machine:
     """The machine as it is now."""
     return Machine(
         cpu=_line("model name") or platform.processor() or platform.machine(),
@@ -27,6 +29,7 @@ def describe(threads: int) -> Machine:
         python=platform.python_version(),
         threads=threads,
         date=datetime.date.today().isoformat(),
+        gpu=torch.cuda.get_device_name() if gpu else None,
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     )
 

@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .peers import SSIM
+import torch
+
+from .peers import KINDS
 from .tasks import Task
 from .timing import call_of, images
 
@@ -22,20 +24,21 @@ from .timing import call_of, images
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
 
 
-def run(name: str, shape: tuple[int, int, int, int]) -> dict[str, Any]:
+def run(kind: str, name: str, shape: tuple[int, int, int, int]) -> dict[str, Any]:
     """Peak bytes of one candidate beyond what was there, and how many image buffers these are."""
-    peer = next(peer for peer in SSIM if peer.name == name)
-    if sys.platform != "linux":
+    peer = next(peer for peer in KINDS[kind] if peer.name == name)
+    task = Task(kind, shape)
+    if sys.platform != "linux" and task.device == "cpu":
         return {"problem": "not measured: Linux only"}
     if not peer.gradient:
         return {"problem": "no gradient"}
     if peer.version is None:
         return {"problem": "not installed"}
-    x, y = images(Task("ssim", shape))
+    x, y = images(task)
     try:
         call = call_of(peer, x, y, backward=True)
         call()
-        peak = peak_of(call)
+        peak = peak_of(call) if task.device == "cpu" else peak_on_gpu(call)
     except OSError:
         return {"problem": "not measured: this system does not reset the peak"}
     except Exception as error:
@@ -54,6 +57,14 @@ def peak_of(call: Any) -> int:
     peak = status("VmHWM") - before
     del result
     return max(peak, 0)
+
+
+def peak_on_gpu(call: Any) -> int:
+    """By how many bytes torch's memory on the GPU rose at most during a call."""
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def status(key: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,12 @@ def _frame_analytics() -> Score:
     return lambda x, y: frame_analytics.ssim(x, y, data_range=1.0)
 
 
+def _fused_ssim() -> Score:
+    from fused_ssim import fused_ssim  # pyright: ignore
+
+    return lambda x, y: fused_ssim(x, y, padding="valid")
+
+
 def _piq() -> Score:
     from piq import ssim  # pyright: ignore
 
@@ -168,6 +174,27 @@ TUNED = (
     Peer("kornia, compiled", "kornia", _tuned(_kornia, compiled=True)),
     Peer("kornia, both", "kornia", _tuned(_kornia, last=True, compiled=True)),
     Peer("torchmetrics, compiled", "torchmetrics", _tuned(_torchmetrics, compiled=True), REFLECTED),
+)
+
+
+#: SSIM of float images on a GPU.
+GPU = (
+    Peer("ssimlab", "ssimlab", _ssimlab("triton")),
+    Peer("ssimlab, eager", "ssimlab", _ssimlab("eager")),
+    Peer("one-pass form", "ssimlab", _one_pass),
+    Peer("fused-ssim", "fused-ssim", _fused_ssim),
+    Peer("frame-analytics", "frame-analytics", _frame_analytics),
+    Peer("pytorch-msssim", "pytorch-msssim", _pytorch_msssim),
+    Peer("kornia", "kornia", _kornia),
+    Peer("torchmetrics", "torchmetrics", _torchmetrics, REFLECTED, padding="reflect"),
+    Peer("piq", "piq", _piq),
+)
+#: The same, compiled by torch.compile.
+GPU_COMPILED = (
+    GPU[0],
+    Peer("ssimlab, eager, compiled", "ssimlab", _tuned(_ssimlab("eager"), compiled=True)),
+    Peer("one-pass form, compiled", "ssimlab", _tuned(_one_pass, compiled=True)),
+    Peer("pytorch-msssim, compiled", "pytorch-msssim", _tuned(_pytorch_msssim, compiled=True)),
 )
 
 
@@ -287,15 +314,17 @@ KINDS = {
     "tuned": TUNED,
     "second": tuple(peer for peer in SSIM if peer.gradient),
     "ms_ssim": MS_SSIM,
+    "gpu": GPU,
+    "gpu-compiled": GPU_COMPILED,
     "bytes": BYTES,
     "box": BOX,
     "matlab": MATLAB,
 }
 
 
-def versions() -> dict[str, str | None]:
-    """The version of every distribution that takes part, and of what they stand on."""
-    names = {peer.distribution: peer.version for kind in KINDS.values() for peer in kind}
-    for name in ("torch", "numba", "numpy"):
+def versions(kinds: Collection[str], below: Sequence[str]) -> dict[str, str | None]:
+    """The version of every distribution that takes part in some kinds, and of those below them."""
+    names = {peer.distribution: peer.version for kind in kinds for peer in KINDS[kind]}
+    for name in below:
         names[name] = importlib.metadata.version(name)
     return names

@@ -13,6 +13,7 @@ from typing import TypedDict, cast
 
 SCHEMA = 1
 RECORDED = Path(__file__).resolve().parent / "recorded" / "cpu.json"
+RECORDED_ON_GPU = RECORDED.with_name("gpu.json")
 
 
 class Spread(TypedDict):
@@ -33,6 +34,7 @@ class Machine(TypedDict):
     python: str
     threads: int  # that torch takes when all are asked for
     date: str
+    gpu: str | None  # the card, where the run was made on it
     load: float | None  # of the minute before the run; a quiet machine is below 0.3
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import machine, measure, memory, peers, sizes, tasks
@@ -25,6 +25,7 @@ from .worker import ask
 
 #: The parts of a run beside the tasks, by the names that ``--only`` takes.
 PARTS = ("accuracy", "memory", "sizes", "limits", "first-calls")
+CPU_KINDS = [kind for kind in peers.KINDS if not kind.startswith("gpu")]
 NO_AVX512 = "This processor has no AVX-512: it was not held to AVX2, because it has nothing else."
 AVX2_NOTE = (
     "With AVX2 alone: what Numba and torch compile or choose. frame-analytics, scikit-image "
@@ -52,18 +53,20 @@ class Progress:
         self.done += 1
 
 
-def chosen_tasks(only: list[str], has_avx512: bool) -> list[Task]:
+def chosen_tasks(
+    only: list[str], has_avx512: bool, among: Sequence[Task] = tasks.TASKS
+) -> list[Task]:
     """The tasks whose names begin with one of ``only``, or all; without AVX2 where it is all."""
     return [
         task
-        for task in tasks.TASKS
+        for task in among
         if (not only or any(task.name.startswith(name) for name in only))
         and (has_avx512 or task.isa == "native")
     ]
 
 
 def run(quick: bool, only: list[str], processes: int) -> Record:
-    """Measure and return the record.
+    """Measure on the CPU and return the record.
 
     Args:
         quick: few rounds, one process, small images for memory and limits.
@@ -85,15 +88,37 @@ def run(quick: bool, only: list[str], processes: int) -> Record:
             quick=quick,
             processes=processes,
             machine=where,
-            versions=peers.versions(),
+            versions=peers.versions(CPU_KINDS, ("torch", "numba", "numpy")),
             timings=[timing(task, quick, processes, env, progress) for task in chosen],
-            accuracy=accuracy(quick, env, progress) if "accuracy" in parts else [],
-            memory=memories(quick, env, progress) if "memory" in parts else [],
+            accuracy=accuracy("ssim", quick, env, progress) if "accuracy" in parts else [],
+            memory=memories("ssim", quick, env, progress) if "memory" in parts else [],
             sizes=costs(quick, processes, env, progress) if "sizes" in parts else [],
             limits=limits(quick, env, progress) if "limits" in parts else [],
             first_calls=first_calls(progress) if "first-calls" in parts else [],
             notes=[AVX2_NOTE if has_avx512 else NO_AVX512],
         )
+
+
+def run_on_gpu(quick: bool, only: list[str], processes: int) -> Record:
+    """Measure on the GPU and return the record. Arguments as :func:`run`."""
+    chosen = chosen_tasks(only, False, tasks.GPU_TASKS)
+    parts = [part for part in ("accuracy", "memory") if not only or part in only]
+    steps = processes * len(chosen) + ("accuracy" in parts)
+    progress = Progress(steps + ("memory" in parts) * len(peers.GPU))
+    return Record(
+        schema=SCHEMA,
+        quick=quick,
+        processes=processes,
+        machine=machine.describe(ask("threads")["threads"], gpu=True),
+        versions=peers.versions(("gpu", "gpu-compiled"), ("torch", "triton")),
+        timings=[timing(task, quick, processes, {}, progress) for task in chosen],
+        accuracy=accuracy("gpu", quick, {}, progress) if "accuracy" in parts else [],
+        memory=memories("gpu", quick, {}, progress) if "memory" in parts else [],
+        sizes=[],
+        limits=[],
+        first_calls=[],
+        notes=[],
+    )
 
 
 def timing(
@@ -131,19 +156,20 @@ def results(task: Task, answers: list[dict[str, Any]]) -> Iterator[Result]:
             yield measure.result(peer.name, peer.window, own, others)
 
 
-def accuracy(quick: bool, env: dict[str, str], progress: Progress) -> list[Accuracy]:
-    """The errors of all candidates."""
+def accuracy(kind: str, quick: bool, env: dict[str, str], progress: Progress) -> list[Accuracy]:
+    """The errors of all candidates of a kind."""
     progress("accuracy")
-    return ask("accuracy", env=env, size=64 if quick else 256)["accuracy"]
+    return ask("accuracy", env=env, kind=kind, size=64 if quick else 256)["accuracy"]
 
 
-def memories(quick: bool, env: dict[str, str], progress: Progress) -> list[Memory]:
-    """The peak of each candidate, each in a process of its own."""
+def memories(kind: str, quick: bool, env: dict[str, str], progress: Progress) -> list[Memory]:
+    """The peak of each candidate of a kind, each in a process of its own."""
     shape: list[int] = [*(tasks.BATCH if quick else tasks.FULL_HD)]
     found: list[Memory] = []
-    for peer in peers.SSIM:
+    for peer in peers.KINDS[kind]:
         progress(f"memory of {peer.name}")
-        answer = ask("memory", env=env | memory.ENVIRONMENT, name=peer.name, shape=shape)
+        what = {"kind": kind, "name": peer.name, "shape": shape}
+        answer = ask("memory", env=env | memory.ENVIRONMENT, **what)
         size = answer.get("bytes")
         found.append(
             Memory(
@@ -192,4 +218,4 @@ def first_calls(progress: Progress) -> list[FirstCall]:
 
 def names() -> list[str]:
     """What ``--only`` takes."""
-    return [*PARTS, *(task.name for task in tasks.TASKS)]
+    return [*PARTS, *(task.name for task in (*tasks.TASKS, *tasks.GPU_TASKS))]

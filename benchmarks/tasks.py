@@ -8,6 +8,7 @@ BATCH = (8, 3, 256, 256)
 FULL_HD = (1, 3, 1080, 1920)
 SMALL = (16, 1, 64, 64)
 SHAPES = (BATCH, FULL_HD, SMALL)
+PUBLISHED = (5, 5, 1080, 1920)  # what fused-ssim's authors time
 
 #: Environments that hold a process to AVX2: Numba's compiler, and torch's own choice of kernels.
 #: Libraries that choose for themselves do as they like.
@@ -49,6 +50,11 @@ class Task:
         return f"{self.kind}-{shape}-{pass_}-{self.threads or 'all'}-{self.isa}"
 
     @property
+    def device(self) -> str:
+        """Where the images are."""
+        return "cuda" if self.kind in ("gpu", "gpu-compiled") else "cpu"
+
+    @property
     def rounds(self) -> int:
         """How often each candidate is timed in each process; large images are seldom noisy."""
         n, c, height, width = self.shape
@@ -75,4 +81,13 @@ TASKS = (
         for channels in (1, 3)
         for height, width in ((256, 256), (1080, 1920))
     ),
+)
+
+GPU_TASKS = (
+    *(
+        Task("gpu", shape, backward)
+        for backward in (True, False)
+        for shape in (BATCH, PUBLISHED, SMALL)
+    ),
+    Task("gpu-compiled", BATCH),
 )

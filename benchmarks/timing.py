@@ -22,6 +22,8 @@ def images(task: Task, seed: int = 0) -> tuple[Any, Any]:
         x, y = ((255 * i).round().byte() for i in (x, y))
     if task.kind in ("box", "matlab"):
         x, y = ((255 * i[0]).round().byte().movedim(0, -1).contiguous().numpy() for i in (x, y))
+    if task.device == "cuda":
+        x, y = x.cuda(), y.cuda()
     return x, y
 
 

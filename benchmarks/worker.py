@@ -63,17 +63,17 @@ def _timing(task: dict[str, Any], rounds: int) -> dict[str, Any]:
     return timing.run(Task(**task), rounds)
 
 
-def _memory(name: str, shape: list[int]) -> dict[str, Any]:
+def _memory(kind: str, name: str, shape: list[int]) -> dict[str, Any]:
     from . import memory
 
     n, c, height, width = shape
-    return memory.run(name, (n, c, height, width))
+    return memory.run(kind, name, (n, c, height, width))
 
 
-def _accuracy(size: int) -> dict[str, Any]:
+def _accuracy(kind: str, size: int) -> dict[str, Any]:
     from . import accuracy
 
-    return accuracy.run(size)
+    return accuracy.run(kind, size)
 
 
 def _sizes(sides: list[int], rounds: int) -> dict[str, Any]:

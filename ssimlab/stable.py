@@ -60,10 +60,9 @@ def dissimilarity(
         k: (k1, k2), dimensionless. A k of zero removes its constant, and windows on which both
             images are flat (k2) or black (k1) are then 0/0 and NaN, as they are in mathematics.
         reduction: "mean" over everything, or "none" for the map.
-        backend: "auto" for the CPU kernel where it fits and torch's own operations elsewhere,
-            "eager" for these, "cpu" or "triton" for a kernel by name. The Triton kernels are
-            tested in Triton's interpreter and have run on no GPU yet, so "auto" does not take
-            them. :func:`ssimlab.kernels.describe` says what fits.
+        backend: "auto" for the CPU or the Triton kernel where it fits and torch's own operations
+            elsewhere, "eager" for these, "cpu" or "triton" for a kernel by name.
+            :func:`ssimlab.kernels.describe` says what fits.
 
     Returns:
         A scalar, or the map, (…, H', W'): float64 for float64 images, float32 for all others.

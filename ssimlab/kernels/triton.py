@@ -17,6 +17,8 @@ pivot, and d = x - y differenced for itself. What is written of x is written of 
 from __future__ import annotations
 
 import functools
+import os
+import shutil
 from collections import namedtuple
 from typing import Any
 
@@ -34,7 +36,13 @@ except ImportError:  # `reason_against` will say so
     triton = tl = None
 
 COLUMNS = 128  # of a strip; a power of two
-ROWS = 32  # of a run: longer ones make less twice, shorter ones keep a large GPU busy
+RUNS = (
+    64,
+    32,
+    16,
+    8,
+)  # rows of a run: the longest that keeps the GPU busy, for it makes less twice
+BUSY = 2  # programs for each multiprocessor
 
 # Images where they lie: pixel (i, j) of plane n is data[start[n] + i * row + j * column].
 Planes = namedtuple("Planes", "data start row column")
@@ -51,7 +59,7 @@ def jit(function: Any) -> Any:
     """A kernel or a part of one. For images of another size it is not compiled again."""
     if triton is None:
         return function
-    return triton.jit(function, do_not_specialize=["height", "width"])
+    return triton.jit(function, do_not_specialize=["height", "width", "rows"])
 
 
 @jit
@@ -92,6 +100,15 @@ def pixels(pair, i, j):
 
 
 @jit
+def centers(pair, p, q, mask, r):
+    """The center pixels of windows of the map; they lie within the image, whatever the padding."""
+    i, j = p + r - pair.border, q + r - pair.border
+    x = tl.load(address(pair.x, i, j), mask=mask, other=0.0)
+    y = tl.load(address(pair.y, i, j), mask=mask, other=0.0)
+    return x * pair.scale, y * pair.scale
+
+
+@jit
 def read_taps(taps, SIZE: tl.constexpr):
     w = ()
     for k in tl.static_range(SIZE):
@@ -121,13 +138,12 @@ def along_row(pair, i, j, w, SIZE: tl.constexpr):
 @jit
 def down_columns(rows, w, SIZE: tl.constexpr):
     """From the moments of a window's rows those of the window, about a pivot near its mean."""
-    center = rows[SIZE // 2]
+    center = Moments(*rows[SIZE // 2])
     x, y, d0 = center.x, center.y, center.x - center.y
     p, q, o = x + center.mean_x, y + center.mean_y, d0 + center.mean_d
-    sx, sy, sd, vx, vy, vd, sc = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    inner_v, inner_c, inner_d = 0.0, 0.0, 0.0
+    sx, sy, sd, vx, vy, vd, sc, inner = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for k in tl.static_range(SIZE):
-        row = rows[k]
+        row = Moments(*rows[k])
         a, b = (row.x - p) + row.mean_x, (row.y - q) + row.mean_y
         d = ((row.x - row.y) - o) + row.mean_d
         sx += w[k] * a
@@ -135,15 +151,12 @@ def down_columns(rows, w, SIZE: tl.constexpr):
         sd += w[k] * d
         vx += w[k] * (a * a)
         vy += w[k] * (b * b)
-        vd += w[k] * (d * d)
-        sc += w[k] * (a * b)
-        inner_v += w[k] * row.variances
-        inner_c += w[k] * row.covariance
-        inner_d += w[k] * row.variance_d
-    variances = ((vx - sx * sx) + (vy - sy * sy)) + inner_v
-    covariance, variance_d = (sc - sx * sy) + inner_c, (vd - sd * sd) + inner_d
+        vd += w[k] * (d * d + row.variance_d)
+        sc += w[k] * (a * b + row.covariance)
+        inner += w[k] * row.variances
+    variances = ((vx - sx * sx) + (vy - sy * sy)) + inner
     means = (p - x) + sx, (q - y) + sy, (o - d0) + sd
-    return Moments(x, y, means[0], means[1], means[2], variances, covariance, variance_d)
+    return Moments(x, y, means[0], means[1], means[2], variances, sc - sx * sy, vd - sd * sd)
 
 
 @jit
@@ -178,9 +191,8 @@ def combine(m, c1, c2, luminance: tl.constexpr):
 
 @jit
 def forward(
-    x, y, numbers, height, width, weights, unlike, sums, factors, luminance: tl.constexpr,
-    SIZE: tl.constexpr, border: tl.constexpr, mirror: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    x, y, numbers, height, width, rows, weights, unlike, sums, factors, luminance: tl.constexpr,
+    SIZE: tl.constexpr, border: tl.constexpr, mirror: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """The map, its sums and the factors of the gradient; None in place of what is not wanted.
 
@@ -188,13 +200,14 @@ def forward(
         x, y: the images, as Planes.
         numbers: c1, c2, the scale, and the taps.
         height, width: H and W.
+        rows: of a run.
         weights: of the map's pixels in the gradient, as Planes; None without factors.
         unlike: for the map of 1 - SSIM, (planes, H', W').
         sums: for the sums of 1 - SSIM and of SSIM down each run, (planes, runs, 2, W').
         factors: for the factors times the weights, (planes, H', 4, W').
     """
     r = SIZE // 2
-    n, top = tl.program_id(0).to(tl.int64), tl.program_id(1) * ROWS
+    n, top = tl.program_id(0).to(tl.int64), tl.program_id(1) * rows
     j = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
     map_height, map_width = height + 2 * (border - r), width + 2 * (border - r)
     mask = j < map_width
@@ -204,7 +217,7 @@ def forward(
     zero = tl.full((COLUMNS,), 0.0, numbers.dtype.element_ty)
     ring = (Moments(zero, zero, zero, zero, zero, zero, zero, zero),) * SIZE
     sum_of_unlike, sum_of_like = zero, zero
-    for step in range(tl.minimum(ROWS, map_height - top) + 2 * r):
+    for step in range(tl.minimum(rows, map_height - top) + 2 * r):
         ring += (along_row(pair, top + step, j, w, SIZE),)
         ring = ring[1:]
         if step >= 2 * r:
@@ -233,28 +246,28 @@ def back_along_row(pair, factors, map_height, map_width, p, j, w, SIZE: tl.const
     x, y = pixels(pair, p + r, j)
     total, by_x, by_y, by_d = 0.0, 0.0, 0.0, 0.0
     for k in tl.static_range(SIZE):
-        q = j - 2 * r + k
+        q, weight = j - 2 * r + k, w[SIZE - 1 - k]
         mask = inside(p, q, map_height, map_width)
+        px, py = centers(pair, p, q, mask, r)
         at = factors + p.to(tl.int64) * 4 * map_width + q
-        weight = w[SIZE - 1 - k]
-        wt = weight * tl.load(at, mask=mask, other=0.0)
-        wx = weight * tl.load(at + map_width, mask=mask, other=0.0)
-        wy = weight * tl.load(at + 2 * map_width, mask=mask, other=0.0)
-        wd = weight * tl.load(at + 3 * map_width, mask=mask, other=0.0)
-        px, py = pixels(pair, p + r, q + r)
-        total += wt + wx * (x - px) + wy * (y - py) + wd * ((x - y) - (px - py))
-        by_x += wx
-        by_y += wy
-        by_d += wd
+        t = tl.load(at, mask=mask, other=0.0)
+        fx = tl.load(at + map_width, mask=mask, other=0.0)
+        fy = tl.load(at + 2 * map_width, mask=mask, other=0.0)
+        fd = tl.load(at + 3 * map_width, mask=mask, other=0.0)
+        total += weight * (t + fx * (x - px) + fy * (y - py) + fd * ((x - y) - (px - py)))
+        by_x += weight * fx
+        by_y += weight * fy
+        by_d += weight * fd
     return Spread(x, y, total, by_x, by_y, by_d)
 
 
 @jit
 def back_down_columns(rows, w, SIZE: tl.constexpr):
     """The gradient at the pixels of the middle row."""
-    x, y, total = rows[SIZE // 2].x, rows[SIZE // 2].y, 0.0
+    center, total = Spread(*rows[SIZE // 2]), 0.0
+    x, y = center.x, center.y
     for k in tl.static_range(SIZE):
-        row = rows[k]
+        row = Spread(*rows[k])
         of_d = row.by_d * ((x - y) - (row.x - row.y))
         of_row = row.total + row.by_x * (x - row.x) + row.by_y * (y - row.y) + of_d
         total += w[SIZE - 1 - k] * of_row
@@ -263,33 +276,32 @@ def back_down_columns(rows, w, SIZE: tl.constexpr):
 
 @jit
 def backward(
-    x, y, numbers, height, width, factors, gradient,
-    SIZE: tl.constexpr, border: tl.constexpr, mirror: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    x, y, numbers, height, width, rows, factors, gradient,
+    SIZE: tl.constexpr, border: tl.constexpr, mirror: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """The gradient by x, (planes, H, W); where there is a mirror, by each of the padded pixels.
 
     Arguments as :func:`forward`, which has made the factors.
     """
     r = SIZE // 2
-    n, top = tl.program_id(0).to(tl.int64), tl.program_id(1) * ROWS
+    n, top = tl.program_id(0).to(tl.int64), tl.program_id(1) * rows
     j = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
     map_height, map_width = height + 2 * (border - r), width + 2 * (border - r)
     skipped = 0 if mirror else border  # of the padded pixels at each side
-    rows, columns = height + 2 * (border - skipped), width + 2 * (border - skipped)
+    out_height, out_width = height + 2 * (border - skipped), width + 2 * (border - skipped)
     scale, w = tl.load(numbers + 2), read_taps(numbers + 3, SIZE)
     pair = Pair(plane(x, n), plane(y, n), height, width, border, mirror, scale)
     factors += n * map_height * 4 * map_width
     zero = tl.full((COLUMNS,), 0.0, numbers.dtype.element_ty)
     ring = (Spread(zero, zero, zero, zero, zero, zero),) * SIZE
-    for step in range(tl.minimum(ROWS, rows - top) + 2 * r):
+    for step in range(tl.minimum(rows, out_height - top) + 2 * r):
         i = top + step - 2 * r
         p, q = i + skipped, j + skipped
         ring += (back_along_row(pair, factors, map_height, map_width, p, q, w, SIZE),)
         ring = ring[1:]
         if step >= 2 * r:
             value = back_down_columns(ring, w, SIZE) * scale
-            tl.store(gradient + (n * rows + i) * columns + j, value, mask=j < columns)
+            tl.store(gradient + (n * out_height + i) * out_width + j, value, mask=j < out_width)
 
 
 def means(
@@ -300,7 +312,7 @@ def means(
     Arguments and returns as the function of this name in :mod:`.threads`, but on a GPU.
     """
     size = height, width = settings.map_size(*x.shape[-2:])
-    sums = x.new_empty(*x.shape[:-2], -(-height // ROWS), 2, width)
+    sums = x.new_empty(*x.shape[:-2], -(-height // _rows(x, size)), 2, width)
     if gradient:
         weights = x.new_full((), 1 / (height * width)).expand(*x.shape[:-2], *size)
         by_x = _gradient(x, y, weights, settings, sums)
@@ -324,6 +336,7 @@ def gradient(x: Tensor, y: Tensor, weights: Tensor, settings: Settings) -> Tenso
     return _gradient(x, y, weights, settings, None)
 
 
+COMPILER = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
 INTERPRETED = triton is not None and not isinstance(forward, triton.JITFunction)
 
 
@@ -331,6 +344,10 @@ def reason_against(x: Tensor, y: Tensor, settings: Settings) -> str | None:
     """Why these kernels cannot be used for a pair, or None."""
     if triton is None:
         return "Triton is not installed"
+    if not (COMPILER or INTERPRETED):
+        return "Triton finds no C compiler, gcc or clang"
+    if torch.version.hip:
+        return "these kernels have run on GPUs of NVIDIA alone"
     if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 3):  # no tuples in kernels
         return f"Triton {triton.__version__} is too old: 3.3 is needed"
     if (taps := len(settings.taps)) > LARGEST_WINDOW:
@@ -358,21 +375,30 @@ def _launch(
     kernel: Any, x: Tensor, y: Tensor, settings: Settings, size: tuple[int, int], *arguments: Any
 ) -> None:
     """Run a kernel for each strip of each run of rows of what it makes, which is of ``size``."""
-    grid = x.shape[:-2].numel(), -(-size[0] // ROWS), -(-size[1] // COLUMNS)
+    rows = _rows(x, size)
+    grid = x.shape[:-2].numel(), -(-size[0] // rows), -(-size[1] // COLUMNS)
     with torch.cuda.device_of(x):
         kernel[grid](
             _planes(x),
             _planes(y),
             _numbers(settings, x.dtype, x.device),
             *x.shape[-2:],
+            rows,
             *arguments,
             SIZE=len(settings.taps),
             border=settings.border,
             mirror=settings.padding == "reflect",
-            ROWS=ROWS,
             COLUMNS=COLUMNS,
+            num_warps=max(1, COLUMNS // 32),  # a thread for each column
             enable_fp_fusion=True,  # a product and a sum may be one instruction
         )
+
+
+def _rows(images: Tensor, size: tuple[int, int]) -> int:
+    """Rows of a run of what is made for each plane, which is of ``size``."""
+    strips = images.shape[:-2].numel() * -(-size[1] // COLUMNS)
+    wanted = BUSY * _multiprocessors(images.device)
+    return next((rows for rows in RUNS if strips * -(-size[0] // rows) >= wanted), RUNS[-1])
 
 
 def _planes(images: Tensor) -> Any:
@@ -380,6 +406,13 @@ def _planes(images: Tensor) -> Any:
     images = images.detach().resolve_neg()
     *strides, row, column = images.stride()
     return Planes(images, _starts(images.shape[:-2], tuple(strides), images.device), row, column)
+
+
+@functools.lru_cache
+def _multiprocessors(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 1
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 # These two are kept: what is copied to a GPU anew waits for all work before it.

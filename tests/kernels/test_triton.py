@@ -15,7 +15,16 @@ import pytest
 import torch
 from oracle import random_pair, relative_error, truth, value_and_gradients
 
-from ssimlab import Window, conformance, dissimilarity, kernels, reference, ssim, stable
+from ssimlab import (
+    Window,
+    conformance,
+    dissimilarity,
+    kernels,
+    ms_ssim,
+    reference,
+    ssim,
+    stable,
+)
 from ssimlab.kernels import Settings, eager
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -266,7 +275,7 @@ def test_the_cut_into_strips_and_runs_changes_no_bit(triton, padding, monkeypatc
     settings = settings_of(x, Window(3, padding=padding))
     whole = map_and_gradient(triton, x, y, settings)
     means = triton.means(*on_device(x, y), settings, False)
-    monkeypatch.setattr(triton, "ROWS", 4)
+    monkeypatch.setattr(triton, "RUNS", (4,))
     monkeypatch.setattr(triton, "COLUMNS", 16)
     for a, b in zip(map_and_gradient(triton, x, y, settings), whole, strict=True):
         assert torch.equal(a, b)
@@ -415,3 +424,132 @@ def test_autocast_and_tf32_change_nothing(triton, monkeypatch):
         got = triton.means(x, y, settings_of(x), True)
     for a, b in zip(got, expected, strict=True):
         assert torch.equal(a, b)
+
+
+@needs_cuda
+@pytest.mark.parametrize("padding", ["valid", "reflect", "zero"])
+def test_auto_takes_the_kernel_and_comes_through_with_no_miss(padding):
+    x, y = on_device(*random_pair(20, 21, dtype=torch.float32))
+    assert kernels.choose("auto", x, y, settings_of(x)) == "triton"
+    window = Window(padding=padding)
+    under_test = conformance.Subject(
+        "triton",
+        functools.partial(ssim, window=window),
+        window,
+        map=functools.partial(ssim, window=window, reduction="none"),
+    )
+    report = conformance.run(under_test, device="cuda")
+    assert not [row.case.slug for row in report.misses]
+    assert report.passed
+
+
+def in_full(x, y, **options):
+    """The dissimilarity, its gradients, and the gradient of the sum of one's squares."""
+    x, y = x.detach().requires_grad_(), y.detach().requires_grad_()
+    value = dissimilarity(x, y, data_range=1.0, **options)
+    by_x, by_y = torch.autograd.grad(value, (x, y), create_graph=True)
+    (second,) = torch.autograd.grad(by_x.square().sum(), x)
+    return [t.detach().cpu() for t in (value, by_x, by_y, second)]
+
+
+@needs_cuda
+def test_public_functions_give_on_the_gpu_what_they_give_on_the_cpu():
+    x, y = random_pair(2, 3, 200, 190, offset=1, dtype=torch.float32)
+    for got, expected in zip(
+        in_full(x.cuda(), y.cuda()), in_full(x.double(), y.double()), strict=True
+    ):
+        assert relative_error(got, expected) <= GRADIENT_ERROR
+    scores = [
+        ms_ssim(a.to(d), b.to(d), data_range=1.0) for a, b in [(x, y)] for d in ("cuda", "cpu")
+    ]
+    torch.testing.assert_close(scores[0].cpu(), scores[1], rtol=1e-5, atol=0)
+
+
+@needs_cuda
+def test_the_compiler_takes_the_kernel_whole():
+    x, y = on_device(*random_pair(3, 40, 50, dtype=torch.float32))
+
+    def both(x, y):
+        x = x.detach().requires_grad_()
+        (by_x,) = torch.autograd.grad(loss(x, y), x)
+        return by_x
+
+    def loss(x, y):
+        return (
+            dissimilarity(x, y, data_range=1.0)
+            + dissimilarity(x, y, data_range=1.0, reduction="none").square().mean()
+        )
+
+    expected = both(x, y)
+    loss = torch.compile(loss, fullgraph=True)
+    torch.testing.assert_close(both(x, y), expected)
+
+
+@needs_cuda
+def test_work_on_another_stream_is_in_its_order():
+    x, y = on_device(*random_pair(8, 300, 301, dtype=torch.float32))
+    expected = in_full(x, y)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(10_000_000)
+        a, b = x.clone(), y.clone()
+        got = in_full(a, b)
+    for ours, theirs in zip(got, expected, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@needs_cuda
+def test_the_kernels_can_be_captured_in_a_graph():
+    x, y = on_device(*random_pair(2, 70, 71, dtype=torch.float32))
+    expected = dissimilarity(x, y, data_range=1.0)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        value = dissimilarity(x, y, data_range=1.0)
+    value.zero_()
+    graph.replay()
+    assert torch.equal(value, expected)
+
+
+COMPILED = """
+import torch, triton
+from triton.backends.compiler import GPUTarget
+
+class Driver:
+    "A card of a given architecture, which compiles and cannot run."
+    def get_current_device(self): return 0
+    def get_current_stream(self, device): return 0
+    def get_current_target(self): return GPUTarget("cuda", ARCHITECTURE, 32)
+    def get_active_torch_device(self): return torch.device("cpu")
+
+triton.runtime.driver.set_active(Driver())
+from ssimlab import Window, stable
+from ssimlab.kernels import triton as kernels
+
+made = []
+def compiled(kernel, grid):
+    return lambda *args, **options: made.append(kernel.warmup(*args, grid=grid, **options))
+kernels.forward.__class__.__getitem__ = compiled
+for dtype in (torch.float32, torch.float64):
+    for padding in ("valid", "reflect"):
+        x = torch.rand(2, 40, 41, dtype=dtype)
+        settings = stable.prepare(x, x, 1.0, Window(5, padding=padding), (0.01, 0.03))[2]
+        kernels.means(x, x, settings, True)
+        kernels.unlike_map(x, x, settings)
+assert len(made) == 12
+assert all(kernel.asm["cubin"] for kernel in made)
+print("compiled")
+"""
+
+
+@pytest.mark.parametrize("architecture", [75, 90])
+def test_they_compile_for_cards_that_are_not_there(architecture):
+    pytest.importorskip("triton")
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED.replace("ARCHITECTURE", str(architecture))],
+        capture_output=True,
+        encoding="utf-8",
+        env=environment,
+    )
+    assert done.stdout == "compiled\n", done.stderr
