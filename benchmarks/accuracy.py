@@ -30,12 +30,15 @@ DISTORTIONS: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
 )
 
 
-def pairs(size: int, offset: float, device: str = "cpu") -> Iterator[tuple[torch.Tensor, ...]]:
+def pairs(
+    size: int, offset: float, device: str = "cpu"
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Distorted photographs and the photographs, float32, (1, 1, H, W)."""
     for name in PHOTOS:
         photo = images.photo(name, size=size)[None, None]
         for distort in DISTORTIONS:
-            yield tuple((p + offset).float().to(device) for p in (distort(photo), photo))
+            x, y = ((image + offset).float().to(device) for image in (distort(photo), photo))
+            yield x, y
 
 
 def errors(

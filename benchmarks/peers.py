@@ -119,16 +119,20 @@ def _skimage() -> Score:
     return mean_of_planes
 
 
-#: SSIM of float images. The first is what the others are compared with.
-SSIM = (
-    Peer("ssimlab", "ssimlab", _ssimlab("cpu")),
-    Peer("ssimlab, eager", "ssimlab", _ssimlab("eager")),
-    Peer("one-pass form", "ssimlab", _one_pass),
+ON_ANY_DEVICE = (
     Peer("pytorch-msssim", "pytorch-msssim", _pytorch_msssim),
     Peer("kornia", "kornia", _kornia),
     Peer("torchmetrics", "torchmetrics", _torchmetrics, REFLECTED, padding="reflect"),
     Peer("frame-analytics", "frame-analytics", _frame_analytics),
     Peer("piq", "piq", _piq),
+)
+
+#: SSIM of float images. The first is what the others are compared with.
+SSIM = (
+    Peer("ssimlab", "ssimlab", _ssimlab("cpu")),
+    Peer("ssimlab, eager", "ssimlab", _ssimlab("eager")),
+    Peer("one-pass form", "ssimlab", _one_pass),
+    *ON_ANY_DEVICE,
     Peer("scikit-image", "scikit-image", _skimage, gradient=False),
 )
 
@@ -183,11 +187,7 @@ GPU = (
     Peer("ssimlab, eager", "ssimlab", _ssimlab("eager")),
     Peer("one-pass form", "ssimlab", _one_pass),
     Peer("fused-ssim", "fused-ssim", _fused_ssim),
-    Peer("frame-analytics", "frame-analytics", _frame_analytics),
-    Peer("pytorch-msssim", "pytorch-msssim", _pytorch_msssim),
-    Peer("kornia", "kornia", _kornia),
-    Peer("torchmetrics", "torchmetrics", _torchmetrics, REFLECTED, padding="reflect"),
-    Peer("piq", "piq", _piq),
+    *ON_ANY_DEVICE,
 )
 #: The same, compiled by torch.compile.
 GPU_COMPILED = (

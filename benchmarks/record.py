@@ -13,7 +13,6 @@ from typing import TypedDict, cast
 
 SCHEMA = 1
 RECORDED = Path(__file__).resolve().parent / "recorded" / "cpu.json"
-RECORDED_ON_GPU = RECORDED.with_name("gpu.json")
 
 
 class Spread(TypedDict):

@@ -130,8 +130,8 @@ def eager(record: Record) -> str:
                 ahead[name] = ahead.get(name, 0) + 1
     told = ", ".join(f"{name} at {k} of {len(timings)} sizes" for name, k in ahead.items())
     return (
-        f"Without the extra `kernels` others are faster on this CPU: {told}. On a GPU that row's "
-        "code runs too, and nothing was measured."
+        f"Without the extra `kernels` others are faster on this CPU: {told}. On a GPU "
+        "another kernel takes its place, and no time of it is recorded."
         if told
         else ""
     )

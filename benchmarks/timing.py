@@ -18,12 +18,11 @@ def images(task: Task, seed: int = 0) -> tuple[Any, Any]:
     random = torch.Generator().manual_seed(seed)
     x = torch.rand(task.shape, generator=random)
     y = (x + 0.1 * torch.randn(task.shape, generator=random)).clamp(0, 1)
+    x, y = x.to(task.device), y.to(task.device)
     if task.kind == "bytes":
         x, y = ((255 * i).round().byte() for i in (x, y))
     if task.kind in ("box", "matlab"):
         x, y = ((255 * i[0]).round().byte().movedim(0, -1).contiguous().numpy() for i in (x, y))
-    if task.device == "cuda":
-        x, y = x.cuda(), y.cuda()
     return x, y
 
 

@@ -192,6 +192,14 @@ def test_names_of_tasks_are_their_own_and_without_avx512_none_is_held_to_avx2():
     assert [task.kind for task in run.chosen_tasks(["ms_ssim"], True)] == ["ms_ssim"]
 
 
+def test_tasks_of_a_gpu_are_asked_for_by_name_too_and_held_to_no_processor():
+    assert {task.device for task in tasks.GPU_TASKS} == {"cuda"}
+    assert {task.device for task in tasks.TASKS} == {"cpu"}
+    chosen = run.chosen_tasks(["gpu-8x3"], False, tasks.GPU_TASKS)
+    assert [task.backward for task in chosen] == [True, False]
+    assert set(run.CPU_KINDS) | {task.kind for task in tasks.GPU_TASKS} == set(peers.KINDS)
+
+
 def test_an_unknown_name_is_refused_and_all_are_listed(capsys):
     with pytest.raises(SystemExit):
         command.main(["--only", "nothing"])
@@ -215,9 +223,9 @@ def test_a_worker_times_a_tiny_task_and_the_answers_make_a_result():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is Linux's")
 def test_a_worker_tells_the_peak_of_memory():
-    answer = worker.ask("memory", name="one-pass form", shape=[1, 1, 256, 256])
+    answer = worker.ask("memory", kind="ssim", name="one-pass form", shape=[1, 1, 256, 256])
     assert answer.get("buffers", 1) > 0 or "not measured" in answer["problem"]
-    assert worker.ask("memory", name="scikit-image", shape=[1, 1, 16, 16]) == {
+    assert worker.ask("memory", kind="ssim", name="scikit-image", shape=[1, 1, 16, 16]) == {
         "problem": "no gradient"
     }
 

@@ -283,6 +283,13 @@ def test_the_cut_into_strips_and_runs_changes_no_bit(triton, padding, monkeypatc
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize(("planes", "rows"), [(25, 64), (3, 32), (1, 8)])
+def test_a_run_is_the_longest_that_keeps_the_gpu_busy(triton, planes, rows, monkeypatch):
+    monkeypatch.setattr(triton, "_multiprocessors", lambda device: 20)
+    images = torch.empty(planes, 210, 266)
+    assert triton._rows(images, (200, 256)) == rows
+
+
 def test_a_map_of_one_pixel_and_no_planes_at_all(triton):
     x, y = random_pair(5, 5, dtype=torch.float32)
     unlike, by_x = map_and_gradient(triton, x, y, settings_of(x, Window(5)))
