@@ -36,12 +36,7 @@ except ImportError:  # `reason_against` will say so
     triton = tl = None
 
 COLUMNS = 128  # of a strip; a power of two
-RUNS = (
-    64,
-    32,
-    16,
-    8,
-)  # rows of a run: the longest that keeps the GPU busy, for it makes less twice
+RUNS = (64, 32, 16, 8)  # rows: the longest run that keeps the GPU busy makes least twice
 BUSY = 2  # programs for each multiprocessor
 
 # Images where they lie: pixel (i, j) of plane n is data[start[n] + i * row + j * column].
@@ -53,6 +48,7 @@ Pair = namedtuple("Pair", "x y height width border mirror scale")
 Moments = namedtuple("Moments", "x y mean_x mean_y mean_d variances covariance variance_d")
 # A pixel, and what the windows in one row of the map give to its gradient.
 Spread = namedtuple("Spread", "x y total by_x by_y by_d")
+# Out of a ring they are named again: where tuples are joined, Triton before 3.9 forgets the names.
 
 
 def jit(function: Any) -> Any:
