@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="parts or tasks")
     parser.add_argument("--processes", type=int, help="for each setting; 3, with --quick 1")
     parser.add_argument("--out", type=Path, help="where to write the record; else it is printed")
+    parser.add_argument("--into", type=Path, help="a record in which to replace what is measured")
     parser.add_argument("--list", action="store_true", help="name the parts and tasks")
     options = parser.parse_args(arguments)
     if options.list:
@@ -38,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     processes = options.processes or (1 if options.quick else 3)
     measure = run.run_on_gpu if options.gpu else run.run
     measured = measure(options.quick, options.only, processes)
-    if options.out:
+    if options.into:
+        record.save(record.merged(record.load(options.into), measured), options.into)
+    elif options.out:
         record.save(measured, options.out)
     else:
         print(record.text(measured), end="")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import statistics
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 #: A score from two images: tensors (N, C, H, W), or arrays of bytes (H, W, C) for 8-bit kinds.
@@ -88,6 +88,14 @@ def _frame_analytics() -> Score:
     import frame_analytics  # pyright: ignore
 
     return lambda x, y: frame_analytics.ssim(x, y, data_range=1.0)
+
+
+def _frame_analytics_twice() -> Score:
+    """As its own error message says how to get second derivatives."""
+    import frame_analytics  # pyright: ignore
+
+    frame_analytics.set_compile_enabled(False)
+    return lambda x, y: frame_analytics.ssim(x, y, data_range=1.0, backend_hint="torch")
 
 
 def _fused_ssim() -> Score:
@@ -177,7 +185,19 @@ TUNED = (
     Peer("kornia, channels last", "kornia", _tuned(_kornia, last=True)),
     Peer("kornia, compiled", "kornia", _tuned(_kornia, compiled=True)),
     Peer("kornia, both", "kornia", _tuned(_kornia, last=True, compiled=True)),
+    Peer(
+        "torchmetrics, channels last", "torchmetrics", _tuned(_torchmetrics, last=True), REFLECTED
+    ),
     Peer("torchmetrics, compiled", "torchmetrics", _tuned(_torchmetrics, compiled=True), REFLECTED),
+    # It compiles what it takes by itself.
+    Peer("frame-analytics, channels last", "frame-analytics", _tuned(_frame_analytics, last=True)),
+)
+
+#: SSIM that can be differentiated twice.
+SECOND = tuple(
+    replace(peer, load=_frame_analytics_twice) if peer.name == "frame-analytics" else peer
+    for peer in SSIM
+    if peer.gradient
 )
 
 
@@ -312,7 +332,7 @@ MATLAB = (
 KINDS = {
     "ssim": SSIM,
     "tuned": TUNED,
-    "second": tuple(peer for peer in SSIM if peer.gradient),
+    "second": SECOND,
     "ms_ssim": MS_SSIM,
     "gpu": GPU,
     "gpu-compiled": GPU_COMPILED,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 SCHEMA = 1
+PARTS = ("accuracy", "memory", "sizes", "limits", "first_calls")  # of a record, beside timings
 RECORDED = Path(__file__).resolve().parent / "recorded" / "cpu.json"
 
 
@@ -142,6 +143,29 @@ def load(path: Path = RECORDED) -> Record:
     if record.get("schema") != SCHEMA or record.keys() != Record.__annotations__.keys():
         raise ValueError(f"{path.name} is not a record of schema {SCHEMA}: run `make bench`")
     return cast(Record, record)
+
+
+def merged(record: Record, again: Record) -> Record:
+    """The record with what another run on the same machine measured again.
+
+    Raises:
+        ValueError: the runs are of different machines, versions or numbers of processes.
+    """
+    for key in ("cpu", "flags", "cores", "system", "python"):
+        if record["machine"][key] != again["machine"][key]:
+            raise ValueError(f"the runs were made on different machines: {key} is not the same")
+    if (record["versions"], record["processes"]) != (again["versions"], again["processes"]):
+        raise ValueError("the runs have different versions or numbers of processes")
+    new = {timing["task"]: timing for timing in again["timings"]}
+    names = [*new, *(part for part in PARTS if again[part])]
+    note = f"Measured again, {again['machine']['date']}, on the same machine: {', '.join(names)}."
+    whole = {
+        **record,
+        **{part: again[part] for part in PARTS if again[part]},
+        "timings": [new.get(timing["task"], timing) for timing in record["timings"]],
+        "notes": [*record["notes"], note],
+    }
+    return cast(Record, whole)
 
 
 def text(record: Record) -> str:

@@ -17,12 +17,12 @@ QUICK = (
     "`make bench` measures."
 )
 SHORT = (
-    "Forward and backward on a CPU, with the gradient by one image. The first row is in "
-    "milliseconds, every other a multiple of it: the median of many rounds. Errors are medians "
-    "over photographs and relative; above 1 nothing is left of the gradient. Offsets are in data "
-    "ranges; pixels within theirs have none, and there all of these serve. The second row is "
-    "ssimlab without the extra `kernels`, in torch's own operations; the third is E[x²] - μ² in "
-    "them."
+    "Forward and backward on a CPU, with the gradient by one image: milliseconds in the first "
+    "row, and in every other how many times as long it takes (× 10 is ten times as long), the "
+    "median of many rounds. Errors are medians over photographs and relative; above 1 nothing is "
+    "left of the gradient. Offsets are in data ranges; pixels within theirs have none, and on "
+    "these photographs all of these serve there. The second row is ssimlab without the extra "
+    "`kernels`, in torch's own operations; the third is E[x²] - μ² in them."
 )
 CONVERSION = (
     "Of bytes, ssimlab's time includes their conversion to floats, and blazediff-ssim's does not "
@@ -54,7 +54,11 @@ def page(record: Record, opening: str, closing: str) -> str:
         ("Second derivatives", timing_table(record, "second")),
         ("Tensors of bytes", timing_table(record, "bytes")),
         ("Bytes, the mean of a uniform window of 7 × 7", timing_table(record, "box")),
-        ("Bytes, as MATLAB's script has it", timing_table(record, "matlab")),
+        (
+            "Bytes: blazediff-ssim of the luma, shrunk as MATLAB's script does; ssimlab of every "
+            "channel, at full size",
+            timing_table(record, "matlab"),
+        ),
         ("What a pixel costs, forward and backward", sizes_table(record)),
         ("The machine's limits and the kernel's share, forward and backward", limits_table(record)),
     ]
@@ -86,11 +90,12 @@ def nearest_table(record: Record) -> str:
     } | {
         "forward + backward, others set up for speed": shown(record, "tuned"),
         "forward + backward, all held to AVX2": shown(record, "ssim", "avx2"),
+        "forward + backward, others alone held to AVX2": others_with_avx2(record),
         "MS-SSIM, forward + backward": shown(record, "ms_ssim"),
         "second derivatives": shown(record, "second"),
         "forward alone, bytes": shown(record, "bytes"),
         "forward alone, bytes, uniform window of 7 × 7": shown(record, "box"),
-        "forward alone, bytes, as MATLAB's script": shown(record, "matlab"),
+        "forward alone, bytes, theirs of the shrunken luma": shown(record, "matlab"),
     }
     rows = [[name, *nearest(timings)] for name, timings in settings.items() if timings]
     heads = ["", "nearest, or ahead", "at", "times as long as ssimlab", "ahead at"]
@@ -118,23 +123,74 @@ def of_libraries(timing: Timing) -> dict[str, float]:
     return {name: ratio for name, ratio in found.items() if not name.startswith(OWN)}
 
 
-def eager(record: Record) -> str:
-    """Who is faster than ssimlab without its kernel, and at how many sizes."""
+def others_with_avx2(record: Record) -> list[Timing]:
+    """Everybody's times with AVX2 beside those of ssimlab with all that the processor has.
+
+    A quotient of medians, because no round had both. torch's convolutions are slower with AVX-512
+    than without it on some processors, and who has looked for speed there knows it.
+    """
     threads = record["machine"]["threads"]
-    timings = [t for t in shown(record, "ssim") if t["backward"] and t["threads"] == threads]
-    ahead: dict[str, int] = {}
-    for timing in timings:
-        own = result(timing, "ssimlab, eager")
-        for name, ratio in of_libraries(timing).items():
-            if own and own["ratio"] and ratio < own["ratio"]["median"]:
-                ahead[name] = ahead.get(name, 0) + 1
-    told = ", ".join(f"{name} at {k} of {len(timings)} sizes" for name, k in ahead.items())
+    native = [t for t in shown(record, "ssim") if t["backward"] and t["threads"] == threads]
+    found: list[Timing] = []
+    for timing in shown(record, "ssim", "avx2"):
+        own = [result(t, "ssimlab") for t in native if t["shape"] == timing["shape"]]
+        if own and own[0] and own[0]["ms"]:
+            ms = own[0]["ms"]["median"]
+            results: list[Result] = [
+                {**r, "ratio": divided(r["ms"], ms)} for r in timing["results"] if r["ms"]
+            ]
+            found.append({**timing, "results": results})
+    return found
+
+
+def divided(spread: Spread | None, by: float) -> Spread | None:
+    """A spread in other units."""
+    if spread is None:
+        return None
+    return Spread(low=spread["low"] / by, median=spread["median"] / by, high=spread["high"] / by)
+
+
+def eager(record: Record) -> str:
+    """Who is faster than ssimlab without its kernel, in what, and at how many sizes."""
+    threads = record["machine"]["threads"]
+    ssim = [t for t in shown(record, "ssim") if t["threads"] == threads]
+    both = [t for t in ssim if t["backward"]]
+    settings = {
+        "forward and backward": both,
+        "so, when set up for speed": shown(record, "tuned"),
+        "all held to AVX2": shown(record, "ssim", "avx2"),
+        "forward alone": [t for t in ssim if not t["backward"]],
+    }
+    told = [
+        f"{setting}, {', '.join(f'{name} at {k} of {len(timings)} sizes' for name, k in found)}"
+        for setting, timings in settings.items()
+        if (found := ahead_of_eager(timings, both))
+    ]
     return (
-        f"Without the extra `kernels` others are faster on this CPU: {told}. On a GPU "
+        f"Without the extra `kernels` others are faster on this CPU: {'; '.join(told)}. On a GPU "
         "another kernel takes its place, and no time of it is recorded."
         if told
         else ""
     )
+
+
+def ahead_of_eager(timings: Sequence[Timing], both: Sequence[Timing]) -> list[tuple[str, int]]:
+    """Libraries that are faster than ssimlab's eager form, and at how many sizes, however set up.
+
+    Where it took no part itself its time beside the kernel's is that of ``both``.
+    """
+    ahead: dict[str, int] = {}
+    for timing in timings:
+        plain = next((t for t in both if t["shape"] == timing["shape"]), timing)
+        own = result(timing, "ssimlab, eager") or result(plain, "ssimlab, eager")
+        least: dict[str, float] = {}
+        for name, ratio in of_libraries(timing).items():
+            library = name.partition(",")[0]
+            least[library] = min(ratio, least.get(library, ratio))
+        for library, ratio in least.items():
+            if own and own["ratio"] and ratio < own["ratio"]["median"]:
+                ahead[library] = ahead.get(library, 0) + 1
+    return list(ahead.items())
 
 
 def paragraphs(*texts: str) -> str:
@@ -220,7 +276,7 @@ def ratio(timing: Timing, name: str, quartiles: bool = True) -> str:
         return number(found["ms"]["median"]) + " ms"
     if found is None or found["ratio"] is None:
         return NOTHING
-    return spread(found["ratio"]) if quartiles else number(found["ratio"]["median"])
+    return spread(found["ratio"]) if quartiles else f"× {number(found['ratio']['median'])}"
 
 
 def errors(accuracy: Sequence[Accuracy], name: str, of: str) -> str:
@@ -266,9 +322,24 @@ def reading(record: Record) -> str:
     missing = [name for name, version in record["versions"].items() if version is None]
     if differing:
         text += f"Not the window of the others: {differing}. "
+    failed = failures(record)
+    if failed:
+        text += f"Could not be measured: {failed}. "
     if missing:
         text += f"Not installed, so not measured: {', '.join(missing)}. "
     return text.strip()
+
+
+def failures(record: Record) -> str:
+    """Who raised an error, and which."""
+    expected = ("no gradient", "not installed")
+    told = dict.fromkeys(
+        f"{r['name']} ({title(t)}: {r['problem']})"
+        for t in record["timings"]
+        for r in t["results"]
+        if r["problem"] and not r["problem"].startswith(expected)
+    )
+    return "; ".join(told)
 
 
 def costs(record: Record) -> str:

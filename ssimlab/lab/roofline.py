@@ -19,18 +19,21 @@ import torch
 
 from .._extras import extra
 
-STEPS = 32  # multiply-adds for each load and store
+STEPS = 32  # instructions for each load and store
 
 
 class Peaks(NamedTuple):
     """What the machine reached with all threads together, float32."""
 
-    instructions: float  # multiply-adds in a second, each number of a vector counted
+    instructions: float  # multiply-adds or sums in a second, each number of a vector counted
     bytes: float  # to and from memory in a second
 
 
 def peaks(threads: int | None = None, *, repeats: int = 5) -> Peaks:
-    """Measure the machine, the best of some repeats; half a second, and a second to compile.
+    """Measure the machine, the best of some repeats; a second, and some more to compile.
+
+    Some processors add beside their multiply-adds, in units of their own, others in the same. So
+    two loops are tried, of multiply-adds alone and of as many sums beside them; the faster counts.
 
     Args:
         threads: how many work at once; as many as torch uses by default.
@@ -40,7 +43,7 @@ def peaks(threads: int | None = None, *, repeats: int = 5) -> Peaks:
         ModuleNotFoundError: Numba is not installed.
     """
     threads = threads or torch.get_num_threads()
-    multiply_add, rounds = _multiply_add(), 2000
+    rounds = 20_000
     small = [np.ones(2048, np.float32) for _ in range(threads)]  # fits into the first cache
     large = [np.ones((2, 1 << 23), np.float32) for _ in range(threads)]  # fits into none
     with ThreadPoolExecutor(threads) as pool:
@@ -53,7 +56,7 @@ def peaks(threads: int | None = None, *, repeats: int = 5) -> Peaks:
                 seconds.append(time.perf_counter() - begin)
             return min(seconds[1:])
 
-        arithmetic = best(lambda v: multiply_add(v, rounds), small)
+        arithmetic = min(best(lambda v, f=f: f(v, rounds), small) for f in _loops())
         copying = best(lambda halves: np.copyto(halves[0], halves[1]), large)
     return Peaks(
         STEPS * rounds * sum(v.size for v in small) / arithmetic,
@@ -171,21 +174,34 @@ def _value(number: Any) -> float:
     return getattr(number, "value", number)
 
 
-def _multiply_add() -> Any:
+def _loops() -> tuple[Any, Any]:
+    """Loops with STEPS instructions for each number: multiply-adds, and half of them sums."""
     with extra("kernels"):
         from numba import njit
 
         from ..kernels.loops import whole_registers
 
+    a, b = np.float32(0.999), np.float32(0.001)
+
+    # The inner loops are unrolled, so that the loops around them take vectors.
     @njit(nogil=True, fastmath={"contract"})
-    def multiply_add(v: Any, rounds: int) -> None:
+    def multiply_adds(v: Any, rounds: int) -> None:
         whole_registers()  # as the kernel does
-        a, b = np.float32(0.999), np.float32(0.001)
         for _ in range(rounds):
             for j in range(len(v)):
                 s = t = v[j]
-                for _ in range(STEPS // 2):  # unrolled, so that the loop around it takes vectors
+                for _ in range(STEPS // 2):
                     s, t = s * a + b, t * b + a
                 v[j] = s * t
 
-    return multiply_add
+    @njit(nogil=True, fastmath={"contract"})
+    def with_sums(v: Any, rounds: int) -> None:
+        whole_registers()
+        for _ in range(rounds):
+            for j in range(len(v)):
+                s = t = p = q = v[j]
+                for _ in range(STEPS // 4):
+                    s, t, p, q = s * a + b, t * b + a, p + s, q - t
+                v[j] = (s * t) * (p * q)
+
+    return multiply_adds, with_sums

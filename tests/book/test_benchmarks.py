@@ -82,6 +82,26 @@ def test_a_record_comes_back_as_it_was_written(small, tmp_path):
     assert record.load(tmp_path / "new" / "cpu.json") == small
 
 
+def test_what_was_measured_again_takes_the_place_of_what_was_there(small):
+    again = copy.deepcopy(small) | {"accuracy": [], "memory": [], "sizes": [], "notes": []}
+    again["timings"] = [small["timings"][1] | {"rounds": 9}]
+    again["limits"] = [{"threads": 1}]
+    merged = record.merged(small, again)
+    assert merged["timings"] == [small["timings"][0], again["timings"][0]]
+    assert (merged["accuracy"], merged["limits"]) == (small["accuracy"], again["limits"])
+    told = "Measured again, 2024-01-02, on the same machine: one thread, limits."
+    assert merged["notes"] == [told]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"processes": 1}, "numbers of processes"), ({"machine": {"cpu": "other"}}, "cpu is not")],
+)
+def test_runs_that_differ_are_not_mixed(small, change, message):
+    with pytest.raises(ValueError, match=message):
+        record.merged(small, small | change | {"timings": []})
+
+
 @pytest.mark.parametrize("change", [{"schema": 0}, {"more": 1}])
 def test_a_record_of_another_schema_is_refused(small, tmp_path, change):
     path = tmp_path / "cpu.json"
@@ -289,13 +309,29 @@ def test_who_comes_nearest_or_is_ahead_is_told_for_each_setting(small):
     assert tables.nearest_table(small) == ""
 
 
+def test_others_held_to_avx2_stand_beside_ssimlab_with_all_it_has(small):
+    narrow = copy.deepcopy(small["timings"][0]) | {"isa": "avx2"}
+    narrow["results"][1]["ms"] = {"low": 20.0, "median": 40.0, "high": 60.0}
+    small["timings"].append(narrow)
+    (beside,) = tables.others_with_avx2(small)
+    assert beside["results"][1]["ratio"] == {"low": 2.0, "median": 4.0, "high": 6.0}
+
+
+def test_what_raised_an_error_is_told(small):
+    assert tables.failures(small) == ""
+    small["timings"][0]["results"][2]["problem"] = "ValueError: no"
+    told = "gone (forward + backward, 1 × 3 × 1080 × 1920: ValueError: no)"
+    assert tables.failures(small) == told
+
+
 def test_who_is_faster_than_ssimlab_without_its_kernel_is_told(small):
     assert tables.eager(small) == ""
     ours = [one("ssimlab", EVEN), one("ssimlab, eager", EVEN)]
     small["timings"][0]["results"] = [*ours, one("slow", FASTER)]
     assert tables.eager(small) == ""
     small["timings"][0]["results"] = [*ours, one("fast", AHEAD)]
-    assert "on this CPU: fast at 1 of 1 sizes. On a GPU" in tables.eager(small)
+    told = "on this CPU: forward and backward, fast at 1 of 1 sizes. On a GPU"
+    assert told in tables.eager(small)
 
 
 def test_a_gradient_of_a_gradient_is_another_task():
