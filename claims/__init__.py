@@ -1,12 +1,14 @@
 """The claims of five documents on SSIM, losses and NaN, each tested by a function.
 
     >>> import claims
-    >>> print(claims.get("2.2").run())
+    >>> claim = claims.get("2.2")
+    >>> print(claim.told(claim.run()))
 
 or ``python -m claims 2.2`` in a terminal.
 
-One module for each document. A claim's verdict is never typed: it follows from the trials that
-its function runs. What was expected is recorded beside it, and the tests fail where the two part.
+One module for each document. A claim's verdict follows from its trials; which trials there are
+and how close is close enough is chosen, and stands on the page. What was expected is recorded
+beside it, and the tests fail where the two part.
 """
 
 from . import debug_nan, forum_derivative, kornia_loss, loss_nan, ssim_nan
@@ -14,10 +16,10 @@ from .outcomes import measure, surprises
 from .registry import (
     CONCEPTS,
     DOCUMENTS,
-    KINDS,
     Claim,
     Document,
     Finding,
+    Says,
     Verdict,
     all_claims,
     get,
@@ -27,10 +29,10 @@ from .registry import (
 __all__ = [
     "CONCEPTS",
     "DOCUMENTS",
-    "KINDS",
     "Claim",
     "Document",
     "Finding",
+    "Says",
     "Verdict",
     "all_claims",
     "debug_nan",

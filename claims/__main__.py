@@ -35,7 +35,7 @@ def in_full(chosen: list[Claim]) -> dict[str, Finding]:
     findings = {}
     for claim in chosen:
         finding = findings[claim.number] = claim.run()
-        print(f"{claim.number}  {claim.paraphrase}\n{finding}\n", flush=True)
+        print(f"{claim.told(finding)}\n", flush=True)
     return findings
 
 

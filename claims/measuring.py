@@ -78,13 +78,51 @@ def pytorch_msssim_ssim(x, y, *, data_range):
     return peer("pytorch_msssim").ssim(x, y, data_range=data_range)
 
 
+#: The two whose formula or call allows a NaN on images that are flat.
+ROOTS, NO_RANGE = "l · c · s form", "torchmetrics without a range"
+
+
+def torchmetrics_without_range(x, y, *, data_range):
+    """torchmetrics' SSIM with the range left out, as its default is; what is given is not used.
+
+    The library then measures the range of the images, of the whole batch together.
+    """
+    return torchmetrics_ssim(x, y, data_range=None)
+
+
 def implementations() -> dict[str, Callable]:
-    """Everything that is called SSIM here and gives the gradient of a mean, by name."""
+    """Everything that is called SSIM here and gives the gradient of a mean, by name.
+
+    A claim about implementations in general is tried with all of them.
+    """
     return {
         "torchmetrics": torchmetrics_ssim,
+        NO_RANGE: torchmetrics_without_range,
         "kornia": kornia_ssim,
         "pytorch-msssim": pytorch_msssim_ssim,
         "textbook form": naive.one_pass,
         "product form": naive.product_form,
+        ROOTS: naive.luminance_contrast_structure,
         "stable form": stable.ssim,
     }
+
+
+def loss_and_gradient(
+    ssim: Callable, x: torch.Tensor, y: torch.Tensor, *, data_range=1.0
+) -> tuple[float, torch.Tensor]:
+    """1 - SSIM of two images, and its gradient at x."""
+    return value_and_gradient(lambda z: 1 - ssim(z, y, data_range=data_range), x)
+
+
+def broken_pairs(name: str, x: torch.Tensor, y: torch.Tensor, *, data_range=1.0) -> int:
+    """For how many pairs of a batch this implementation's gradient is not finite.
+
+    Each pair counts as if it were alone: a range that is measured would be that of the batch.
+    """
+    ssim = implementations()[name]
+    one = 1 if name == NO_RANGE else len(x)
+    gradients = [
+        loss_and_gradient(ssim, a, b, data_range=data_range)[1]
+        for a, b in zip(x.split(one), y.split(one), strict=True)
+    ]
+    return int((~torch.cat(gradients).isfinite().flatten(1).all(1)).sum())

@@ -13,7 +13,7 @@ def measure(chosen: Sequence[Claim]) -> dict[str, Finding]:
     for done, claim in enumerate(chosen, start=1):
         finding = findings[claim.number] = claim.run()
         place = f"[{done:>{len(str(len(chosen)))}}/{len(chosen)}]"
-        verdict = finding.verdict.value
+        verdict = claim.verdict(finding).value
         print(f"{place} {claim.number:<5} {verdict:<14} {claim.paraphrase}", flush=True)
     return findings
 
@@ -21,7 +21,7 @@ def measure(chosen: Sequence[Claim]) -> dict[str, Finding]:
 def surprises(findings: Mapping[str, Finding]) -> list[str]:
     """One line for each claim whose verdict is not the expected one."""
     return [
-        f"claim {number}: {get(number).expected.name} was expected, {finding.verdict.name} came out"
+        f"claim {number}: {expected.name} was expected, {came.name} came out"
         for number, finding in findings.items()
-        if finding.verdict is not get(number).expected
+        if (came := get(number).verdict(finding)) is not (expected := get(number).expected)
     ]

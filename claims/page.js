@@ -1,28 +1,46 @@
 (() => {
   const form = document.querySelector(".ssimlab-claims-filter");
-  const tables = [...document.querySelectorAll(".ssimlab-claims")];
-  const rows = tables.flatMap((table) => [...table.querySelectorAll("tbody tr")]);
+  const lists = [...document.querySelectorAll(".ssimlab-claims")];
+  const lines = lists.flatMap((list) => [...list.children]);
   const filter = () => {
     const verdicts = [...form.querySelectorAll("[name=verdict]:checked")].map((box) => box.value);
     const words = form.elements.words.value.toLowerCase().split(/\s+/);
     const wanted = form.elements.document.value;
-    for (const row of rows) {
-      const text = row.textContent.toLowerCase();
-      row.hidden = !(
-        (!wanted || row.dataset.document === wanted) &&
-        verdicts.includes(row.dataset.verdict) &&
+    for (const line of lines) {
+      const text = line.textContent.toLowerCase();
+      line.hidden = !(
+        (!wanted || line.dataset.document === wanted) &&
+        verdicts.includes(line.dataset.verdict) &&
         words.every((word) => text.includes(word))
       );
     }
-    for (const table of tables) {
-      const section = table.closest("section") || table;
-      section.hidden = !table.querySelector("tbody tr:not([hidden])");
+    for (const list of lists) {
+      const section = list.closest("section") || list;
+      section.hidden = !list.querySelector("details:not([hidden])");
     }
-    const shown = rows.filter((row) => !row.hidden).length;
-    form.querySelector("output").textContent = `${shown} of ${rows.length} claims`;
+    const shown = lines.filter((line) => !line.hidden).length;
+    form.querySelector("output").textContent = `${shown} of ${lines.length} claims`;
   };
+  // A link to a claim opens it.
+  const openTarget = () => {
+    const line = lines.find((line) => `#${line.id}` === location.hash);
+    if (line) {
+      line.open = true;
+      line.scrollIntoView();
+    }
+  };
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = lines.filter((line) => !line.open);
+    for (const line of closed) line.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const line of closed) line.open = false;
+  });
+  addEventListener("hashchange", openTarget);
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
   filter();
+  openTarget();
 })();

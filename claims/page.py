@@ -1,6 +1,6 @@
 """The page "Claims, tested": every claim, its verdict and what was measured.
 
-A table for each document, complete without JavaScript; the script at the end of the page adds
+A line for each claim, which opens without JavaScript; the script at the end of the page adds
 filters. The template, the style and the script lie beside this file.
 """
 
@@ -61,6 +61,11 @@ def code(claim: Claim) -> str:
     return f"{repository()}/{path}#L{first}-L{first + len(lines) - 1}"
 
 
+def varied(claim: Claim) -> str:
+    """What was tried: the first lines of a claim's function."""
+    return " ".join((claim.measure.__doc__ or "").split())
+
+
 def render(findings: Mapping[str, Finding]) -> str:
     """The whole page in MyST Markdown; ``findings`` by the claims' numbers."""
     environment = jinja2.Environment(
@@ -70,9 +75,16 @@ def render(findings: Mapping[str, Finding]) -> str:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"show": show, "title": title, "code": code}
+    environment.filters |= {"show": show, "title": title, "code": code, "varied": varied}
     documents = [
-        (document, [(c, findings[c.number]) for c in all_claims() if c.document is document])
+        (
+            document,
+            [
+                (claim, findings[claim.number], claim.verdict(findings[claim.number]))
+                for claim in all_claims()
+                if claim.document is document
+            ],
+        )
         for document in DOCUMENTS
     ]
     return environment.get_template("page.md.jinja").render(

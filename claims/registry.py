@@ -10,21 +10,35 @@ from enum import Enum
 import torch
 
 
+class Says(Enum):
+    """How a document puts a claim: it decides which trials could refute it."""
+
+    IS = "is"  # of every circumstance within its scope: one trial that fails counts against it
+    CAN = "can"  # can, may, might, often: one trial bears it out, and none refutes it
+
+
 class Verdict(Enum):
     """What came of a claim."""
 
     HOLDS = "holds"
     CONDITIONAL = "holds only if"
     FALSE = "false"
+    UNSEEN = "not seen"
 
 
 @dataclass(frozen=True)
 class Document:
-    """A document whose claims are tested; ``key`` is its entry in the book's bibliography."""
+    """A document whose claims are tested.
+
+    Attributes:
+        key: its entry in the book's bibliography.
+        title: as the document has it.
+        name: what every page of the book calls it.
+    """
 
     key: str
     title: str
-    kind: str
+    name: str
 
 
 #: In the order of the claims' numbers: claim 2.3 is the third of the document at index 2.
@@ -32,29 +46,28 @@ DOCUMENTS = (
     Document(
         "article-ssim-nan",
         "Why does structural similarity loss in PyTorch produce NaN values?",
-        "article",
+        "the article on SSIM and NaN",
     ),
     Document(
         "forum-derivative",
         "Analytical SSIM derivative differs from autograd computation",
-        "forum thread",
+        "the forum thread",
     ),
     Document(
         "article-debug-nan",
         "How can I debug NaN loss and improve accuracy when implementing a custom PyTorch loss "
         "function?",
-        "article",
+        "the article on custom losses",
     ),
     Document(
         "article-loss-nan",
         "Why are NaN values appearing in PyTorch loss calculations?",
-        "article",
+        "the article on NaN in losses",
     ),
-    Document("page-kornia-loss", "Implementation: Kornia SSIM loss", "documentation page"),
+    Document(
+        "page-kornia-loss", "Implementation: Kornia SSIM loss", "the page on kornia's SSIM loss"
+    ),
 )
-
-#: What a claim is about.
-KINDS = ("cause", "example", "formula", "behavior", "remedy", "method")
 
 #: The concept under which the book tells a claim's story.
 CONCEPTS = (
@@ -70,7 +83,7 @@ CONCEPTS = (
     "training",
 )
 
-LONGEST_PARAPHRASE = 20
+LONGEST_PARAPHRASE = 25
 
 
 @dataclass(frozen=True)
@@ -82,12 +95,14 @@ class Finding:
             as claimed.
         figures: the measured numbers, by name.
         explanation: what is true, with the measured numbers in it.
-        condition: completes "holds only if"; needed where the trials disagree.
+        right: what is right in the claim; needed where it does not hold as it stands.
+        condition: completes "holds only if"; needed where that is the verdict.
     """
 
     trials: Mapping[str, bool]
     figures: Mapping[str, object]
     explanation: str
+    right: str = ""
     condition: str = ""
 
     def __post_init__(self):
@@ -95,23 +110,15 @@ class Finding:
             raise ValueError("a finding needs at least one trial, each True or False")
         if not self.figures:
             raise ValueError("a finding needs the figures that its trials were decided by")
-        if self.verdict is Verdict.CONDITIONAL and not self.condition:
-            disagreeing = ", ".join(f"{name}: {came}" for name, came in self.trials.items())
-            raise ValueError(f"trials disagree, so say what the claim depends on ({disagreeing})")
 
-    @property
-    def verdict(self) -> Verdict:
-        """Holds if every trial came out as claimed, false if none did, conditional otherwise."""
-        if all(self.trials.values()):
+    def verdict(self, says: Says) -> Verdict:
+        """What follows from the trials for a claim that is put in this way."""
+        came = self.trials.values()
+        if all(came) or (says is Says.CAN and any(came)):
             return Verdict.HOLDS
-        return Verdict.CONDITIONAL if any(self.trials.values()) else Verdict.FALSE
-
-    def __str__(self) -> str:
-        conditional = self.verdict is Verdict.CONDITIONAL
-        lines = [f"{self.verdict.value} {self.condition}" if conditional else self.verdict.value]
-        lines += [f"  {'yes' if came else 'no '}  {name}" for name, came in self.trials.items()]
-        lines += [f"  {name}: {show(value)}" for name, value in self.figures.items()]
-        return "\n".join([*lines, self.explanation])
+        if says is Says.CAN:
+            return Verdict.UNSEEN
+        return Verdict.CONDITIONAL if any(came) else Verdict.FALSE
 
 
 @dataclass(frozen=True)
@@ -121,17 +128,21 @@ class Claim:
     Attributes:
         number: as in "2.3": the document's index in ``DOCUMENTS``, and the claim's place in it.
         document: where it is made.
-        paraphrase: what it says, in at most twenty words.
-        kind: one of ``KINDS``.
+        place: where in the document, so that a reader finds it.
+        paraphrase: what it says, in other words, with its own scope and its own can or will.
+        says: whether it says *is* or *can*.
+        reading: what it was taken to mean, and why that is fair to its author.
         concept: one of ``CONCEPTS``: which part of the book tells the story.
         expected: the verdict that the measurement gave when the claim was written down.
-        measure: the function that tests it.
+        measure: the function that tests it; its docstring says what was varied.
     """
 
     number: str
     document: Document
+    place: str
     paraphrase: str
-    kind: str
+    says: Says
+    reading: str
     concept: str
     expected: Verdict
     measure: Callable[[], Finding]
@@ -141,13 +152,39 @@ class Claim:
 
         Raises:
             ModuleNotFoundError: a library that the claim is about is not installed.
+            ValueError: the finding lacks what its verdict needs.
         """
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # so that sums are added up in the same order every time
         try:
-            return self.measure()
+            finding = self.measure()
         finally:
             torch.set_num_threads(threads)
+        verdict = self.verdict(finding)
+        if verdict is Verdict.CONDITIONAL and not finding.condition:
+            raise ValueError(f"claim {self.number}: trials disagree, so say what it depends on")
+        if verdict is not Verdict.HOLDS and not finding.right:
+            raise ValueError(f"claim {self.number} does not hold, so say what is right in it")
+        return finding
+
+    def verdict(self, finding: Finding) -> Verdict:
+        """What this finding makes of the claim."""
+        return finding.verdict(self.says)
+
+    def told(self, finding: Finding) -> str:
+        """The claim and all that was found of it, as text."""
+        verdict = self.verdict(finding)
+        said = [verdict.value, finding.condition] if verdict is Verdict.CONDITIONAL else None
+        lines = [
+            f"{self.number}  {self.paraphrase}",
+            f"({self.place}; read as: {self.reading})",
+            " ".join(said or [verdict.value]),
+            *(f"  {'yes' if came else 'no '}  {name}" for name, came in finding.trials.items()),
+            *(f"  {name}: {show(value)}" for name, value in finding.figures.items()),
+            finding.explanation,
+            *([f"What is right in it: {finding.right}"] if finding.right else []),
+        ]
+        return "\n".join(lines)
 
 
 _claims: dict[str, Claim] = {}
@@ -156,21 +193,39 @@ _claims: dict[str, Claim] = {}
 def claims_of(document_key: str):
     """The decorator factory for the claims of one document.
 
-    Used as ``claim = claims_of("article-ssim-nan")`` and ``@claim("0.1", "…", kind=…, concept=…,
-    expected=…)`` above a function that takes nothing and returns a :class:`Finding`.
+    Used as ``claim = claims_of("article-ssim-nan")`` and ``@claim("0.1", "…", place=…, says=…,
+    reading=…, concept=…, expected=…)`` above a function that takes nothing and returns a
+    :class:`Finding`.
     """
     index = [document.key for document in DOCUMENTS].index(document_key)
 
-    def claim(number: str, paraphrase: str, *, kind: str, concept: str, expected: Verdict):
+    def claim(
+        number: str,
+        paraphrase: str,
+        *,
+        place: str,
+        says: Says,
+        reading: str,
+        concept: str,
+        expected: Verdict,
+    ):
         def register(measure):
             if not number.startswith(f"{index}.") or number in _claims:
                 raise ValueError(f"{number} is not a free number of document {index}")
-            if kind not in KINDS or concept not in CONCEPTS:
-                raise ValueError(f"claim {number}: unknown kind {kind!r} or concept {concept!r}")
+            if concept not in CONCEPTS:
+                raise ValueError(f"claim {number}: unknown concept {concept!r}")
             if len(paraphrase.split()) > LONGEST_PARAPHRASE:
                 raise ValueError(f"claim {number}: more than {LONGEST_PARAPHRASE} words")
             _claims[number] = Claim(
-                number, DOCUMENTS[index], paraphrase, kind, concept, expected, measure
+                number,
+                DOCUMENTS[index],
+                place,
+                paraphrase,
+                says,
+                reading,
+                concept,
+                expected,
+                measure,
             )
             return measure
 

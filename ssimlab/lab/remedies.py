@@ -66,7 +66,7 @@ def clamped_probabilities(
 
 
 def smallest_clamp(dtype: torch.dtype = torch.float32) -> float:
-    """The smallest power of two ε for which 1 - ε is not rounded to 1: half the ulp below 1."""
+    """The smallest power of two ε for which 1 - ε is not rounded to 1: the ulp below 1."""
     epsilon = 1.0
     while torch.tensor(1 - epsilon / 2, dtype=dtype) < 1:
         epsilon /= 2

@@ -10,22 +10,25 @@ import torch
 from bs4 import BeautifulSoup
 
 import claims
-from claims import Finding, Verdict, measuring, registry, show
+from claims import Finding, Says, Verdict, measuring, registry, show
 from claims import page as claims_page
 from claims.__main__ import main
 from ssimlab.lab import pitfalls
 
 CLAIMS = claims.all_claims()
-COUNTS = {"0": 33, "1": 26, "2": 25, "3": 17, "4": 18}
+COUNTS = {"0": 39, "1": 34, "2": 34, "3": 28, "4": 21}
+LAST = CLAIMS[-1].number
 PLAIN = (bool, int, float, str, type(None))
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.number)
 def test_the_verdict_comes_out_as_expected(claim):
     finding = claim.run()
-    assert finding.verdict is claim.expected, str(finding)
-    assert finding.explanation.rstrip().endswith(".")
-    assert bool(finding.condition) == (finding.verdict is Verdict.CONDITIONAL)
+    assert claim.verdict(finding) is claim.expected, claim.told(finding)
+    assert finding.explanation.endswith(".")
+    assert not finding.condition.endswith(".")
+    if claim.says is Says.IS:
+        assert bool(finding.condition) == (claim.expected is Verdict.CONDITIONAL)
     for value in finding.figures.values():
         entries = value if isinstance(value, list) else [value]
         assert all(isinstance(entry, PLAIN) for entry in entries), "a figure is a plain number"
@@ -38,17 +41,34 @@ def test_every_number_of_a_document_is_there(document, count):
     assert numbers == expected, "is COUNTS, at the top of this file, out of date?"
 
 
-def test_claims_are_short_distinct_and_documented():
+def test_claims_are_distinct_and_say_where_they_stand_how_they_were_read_and_what_was_tried():
     assert len({c.paraphrase for c in CLAIMS}) == len(CLAIMS)
     for claim in CLAIMS:
-        assert len(claim.paraphrase.split()) <= 20
-        assert claim.measure.__doc__, f"claim {claim.number} needs a docstring: what it measures"
+        for told in (claim.paraphrase, claim.reading, claim.measure.__doc__):
+            assert told, f"claim {claim.number} lacks a paraphrase, a reading or a docstring"
+            assert told.strip().endswith((".", "?"))
+        assert claim.place
 
 
 @pytest.mark.parametrize("number", ["0.11", "1.9", "2.12", "3.12"])
 def test_a_claim_measures_the_same_twice(number):
-    first, second = (claims.get(number).run() for _ in range(2))
-    assert str(first) == str(second)
+    claim = claims.get(number)
+    assert claim.told(claim.run()) == claim.told(claim.run())
+
+
+def claim_of(measure, says=Says.IS):
+    """A claim that is not registered."""
+    return registry.Claim(
+        number="9.1",
+        document=claims.DOCUMENTS[0],
+        place="Paragraph 1",
+        paraphrase="A claim.",
+        says=says,
+        reading="As it stands.",
+        concept="floats",
+        expected=Verdict.HOLDS,
+        measure=measure,
+    )
 
 
 def test_a_claim_runs_in_one_thread_and_gives_the_others_back(monkeypatch):
@@ -56,10 +76,7 @@ def test_a_claim_runs_in_one_thread_and_gives_the_others_back(monkeypatch):
     torch.set_num_threads(threads)
     finding = Finding({"one thread": True}, {"threads": 1}, "It is so.")
     within = []
-    claim = registry.Claim(
-        *("9.1", claims.DOCUMENTS[0], "A claim.", "cause", "floats", Verdict.HOLDS),
-        measure=lambda: within.append(torch.get_num_threads()) or finding,
-    )
+    claim = claim_of(lambda: within.append(torch.get_num_threads()) or finding)
     try:
         assert claim.run() is finding
         assert within == [1]
@@ -78,25 +95,29 @@ def test_no_claim_calls_another():
 
 
 def test_a_verdict_changes_when_the_measurement_does(monkeypatch):
-    claim = claims.get("3.1")
-    assert claim.run().verdict is Verdict.FALSE
+    claim = next(c for c in CLAIMS if c.measure.__name__ == "ratio_is_nan")
+    assert claim.verdict(claim.run()) is Verdict.FALSE
     monkeypatch.setattr(pitfalls, "naive_ratio", lambda n, d: n * torch.nan)
-    assert claim.run().verdict is Verdict.HOLDS
+    assert claim.verdict(claim.run()) is not Verdict.FALSE
 
 
 @pytest.mark.parametrize(
-    ("trials", "verdict"),
+    ("says", "trials", "verdict"),
     [
-        ((True, True), Verdict.HOLDS),
-        ((True, False), Verdict.CONDITIONAL),
-        ((False, False), Verdict.FALSE),
+        (Says.IS, (True, True), Verdict.HOLDS),
+        (Says.IS, (True, False), Verdict.CONDITIONAL),
+        (Says.IS, (False, False), Verdict.FALSE),
+        (Says.CAN, (True, True), Verdict.HOLDS),
+        (Says.CAN, (True, False), Verdict.HOLDS),
+        (Says.CAN, (False, False), Verdict.UNSEEN),
     ],
 )
-def test_the_verdict_follows_from_the_trials(trials, verdict):
+def test_the_verdict_follows_from_the_trials_and_from_how_the_claim_is_put(says, trials, verdict):
     named = {f"trial {i}": came for i, came in enumerate(trials)}
-    finding = Finding(named, {"x": 1.0}, "Because.", condition="it is so")
-    assert finding.verdict is verdict
-    assert str(finding).startswith(verdict.value)
+    finding = Finding(named, {"x": 1.0}, "Because.", right="That.", condition="it is so")
+    claim = claim_of(lambda: finding, says)
+    assert claim.verdict(claim.run()) is verdict
+    assert verdict.value in claim.told(finding)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +126,6 @@ def test_the_verdict_follows_from_the_trials(trials, verdict):
         (({}, {"x": 1.0}, "Because."), "at least one trial"),
         (({"a": torch.tensor(True)}, {"x": 1.0}, "Because."), "each True or False"),
         (({"a": True}, {}, "Because."), "needs the figures"),
-        (({"a": True, "b": False}, {"x": 1.0}, "Because."), "say what the claim depends on"),
     ],
 )
 def test_an_unfounded_finding_is_refused(arguments, message):
@@ -114,33 +134,47 @@ def test_an_unfounded_finding_is_refused(arguments, message):
 
 
 @pytest.mark.parametrize(
+    ("finding", "message"),
+    [
+        (
+            Finding({"a": True, "b": False}, {"x": 1.0}, "So.", right="That."),
+            "say what it depends on",
+        ),
+        (Finding({"a": False}, {"x": 1.0}, "So."), "say what is right in it"),
+    ],
+)
+def test_a_finding_that_leaves_its_verdict_bare_is_refused(finding, message):
+    with pytest.raises(ValueError, match=message):
+        claim_of(lambda: finding).run()
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"number": "0.1"}, "not a free number"),
         ({"number": "1.99"}, "not a free number"),
-        ({"kind": "rumor"}, "unknown kind"),
-        ({"concept": "magic"}, "unknown kind 'cause' or concept 'magic'"),
-        ({"paraphrase": "word " * 21}, "more than 20 words"),
+        ({"concept": "magic"}, "unknown concept 'magic'"),
+        ({"paraphrase": "word " * 26}, "more than 25 words"),
     ],
 )
 def test_a_badly_registered_claim_is_refused(change, message):
-    given = {"number": "0.99", "paraphrase": "A claim.", "kind": "cause", "concept": "floats"}
-    given |= change
-    claim = registry.claims_of("article-ssim-nan")
-    register = claim(
-        given["number"],
-        given["paraphrase"],
-        kind=given["kind"],
-        concept=given["concept"],
-        expected=Verdict.HOLDS,
-    )
+    given = {
+        "number": "0.99",
+        "paraphrase": "A claim.",
+        "place": "Paragraph 1",
+        "says": Says.IS,
+        "reading": "As it stands.",
+        "concept": "floats",
+        "expected": Verdict.HOLDS,
+    }
+    register = registry.claims_of("article-ssim-nan")(**given | change)
     with pytest.raises(ValueError, match=message):
         register(lambda: None)
     assert claims.all_claims() == CLAIMS
 
 
 def test_an_unknown_number_is_answered_with_the_known_ones():
-    with pytest.raises(KeyError, match=r"no claim '9\.9': they run from 0\.1 to 4\.18"):
+    with pytest.raises(KeyError, match=rf"no claim '9\.9': they run from 0\.1 to {LAST}"):
         claims.get("9.9")
 
 
@@ -150,7 +184,7 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch):
 
     monkeypatch.setattr(measuring.importlib, "import_module", missing)
     with pytest.raises(ModuleNotFoundError, match=r"torchmetrics.*ssimlab\[peers\]"):
-        claims.get("0.6").run()
+        claims.get("0.20").run()
 
 
 @pytest.mark.parametrize(
@@ -181,7 +215,7 @@ def test_figures_are_shown_with_three_digits(value, text):
 def test_the_command_prints_all_that_was_found_of_the_claims_it_is_given(capsys):
     assert main(["2.2", "0.1"]) == 0
     chosen = [claims.get(number) for number in ("2.2", "0.1")]
-    expected = [f"{claim.number}  {claim.paraphrase}\n{claim.run()}\n\n" for claim in chosen]
+    expected = [f"{claim.told(claim.run())}\n\n" for claim in chosen]
     assert capsys.readouterr().out == "".join(expected)
 
 
@@ -194,9 +228,9 @@ def test_the_command_prints_a_line_for_every_claim_and_fails_where_one_surprises
     for place, claim in enumerate(CLAIMS, start=1):
         told = lines[place - 1]
         assert told.startswith(f"[{place:>3}/{len(CLAIMS)}] {claim.number} ")
-        assert findings[claim.number].verdict.value in told
+        assert claim.verdict(findings[claim.number]).value in told
         assert told.endswith(claim.paraphrase)
-    unexpected = [c for c in CLAIMS if findings[c.number].verdict is not c.expected]
+    unexpected = [c for c in CLAIMS if c.verdict(findings[c.number]) is not c.expected]
     assert 0 < len(unexpected) < len(CLAIMS)
     assert len(lines) == len(CLAIMS) + 1 + len(unexpected)
 
@@ -205,7 +239,7 @@ def test_the_command_answers_an_unknown_number_with_one_sentence(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["9.9"])
     assert ended.value.code == 2
-    assert capsys.readouterr().err == "there is no claim '9.9': they run from 0.1 to 4.18\n"
+    assert capsys.readouterr().err == f"there is no claim '9.9': they run from 0.1 to {LAST}\n"
 
 
 # ------------------------------------------------------------------------------------------------
@@ -221,6 +255,7 @@ def findings() -> dict[str, Finding]:
             {"first <trial>": first, "second": second},
             {"a & b": 1.5},
             f"Explained in {claim.number} by 1 < 2.",
+            right="a > b",
             condition="this <is> so",
         )
         for claim, (first, second) in zip(CLAIMS, patterns, strict=False)
@@ -246,16 +281,19 @@ def bare(text) -> str:
     return f"{head}<body>{''.join(sections)}</body></html>"
 
 
-def test_the_page_has_a_row_for_every_claim(text, bare, findings):
-    rows = {row["id"]: row for row in BeautifulSoup(bare, "html.parser").select("tbody tr")}
-    assert list(rows) == [f"claim-{claim.number.replace('.', '-')}" for claim in CLAIMS]
-    for claim, row in zip(CLAIMS, rows.values(), strict=True):
-        words = " ".join(row.get_text().split())
-        verdict = findings[claim.number].verdict
-        condition = "this <is> so" if verdict is Verdict.CONDITIONAL else ""
-        assert words.startswith(f"{claim.number} {claim.paraphrase} {verdict.value} {condition}")
-        for told in (f"Explained in {claim.number} by 1 < 2.", "first <trial>: ", "a & b: 1.5"):
-            assert told in words
+def test_the_page_has_a_line_for_every_claim_with_all_that_was_found_behind_it(
+    text, bare, findings
+):
+    lines = {line["id"]: line for line in BeautifulSoup(bare, "html.parser").select("details")}
+    assert list(lines) == [f"claim-{claim.number.replace('.', '-')}" for claim in CLAIMS]
+    for claim, line in zip(CLAIMS, lines.values(), strict=True):
+        words = " ".join(line.get_text().split())
+        verdict = claim.verdict(findings[claim.number]).value
+        summary = " ".join(line.summary.get_text().split())
+        assert summary == f"{claim.number} {claim.paraphrase} {verdict}"
+        found = (f"Explained in {claim.number} by 1 < 2.", "first <trial>", "this <is> so", "a & b")
+        for told in (*found, claim.place, claim.reading, claims_page.varied(claim)):
+            assert " ".join(told.split()) in words
     for document in claims.DOCUMENTS:
         assert f"(claims-{document.key})=" in text
         assert f"`{document.key}`" in text
@@ -263,7 +301,7 @@ def test_the_page_has_a_row_for_every_claim(text, bare, findings):
 
 def test_the_summary_counts_the_verdicts_of_each_document(text, findings):
     for document in claims.DOCUMENTS:
-        came = [findings[c.number].verdict for c in CLAIMS if c.document is document]
+        came = [c.verdict(findings[c.number]) for c in CLAIMS if c.document is document]
         counts = " | ".join(str(came.count(verdict)) for verdict in Verdict)
         assert f"| [{document.title}](claims-{document.key}) | {counts} |\n" in text
 
@@ -273,7 +311,7 @@ def test_what_a_claim_says_is_never_taken_for_html(text):
     assert "<trial>" not in text
 
 
-def test_a_row_links_to_the_lines_of_its_function(text):
+def test_a_line_links_to_the_lines_of_its_function(text):
     for claim in CLAIMS:
         link = claims_page.code(claim)
         assert f'<a href="{link}"' in text
@@ -292,13 +330,13 @@ def test_every_concept_has_a_chapter_and_is_used():
     assert {c.concept for c in CLAIMS} == set(claims.CONCEPTS)
 
 
-def test_a_row_links_to_the_chapter_that_tells_its_story(bare):
+def test_a_line_links_to_the_chapter_that_tells_its_story(bare):
     for claim in CLAIMS:
         chapter = claims_page.CHAPTERS[claim.concept]
         assert (claims_page.ROOT / f"{chapter}.ipynb").exists()
         link = f'<a href="../../{chapter}.html">{claims_page.title(chapter)}</a>'
-        row = bare.partition(f'id="claim-{claim.number.replace(".", "-")}"')[2]
-        assert link in row.partition("</tr>")[0]
+        line = bare.partition(f'id="claim-{claim.number.replace(".", "-")}"')[2]
+        assert link in line.partition("</details>")[0]
     assert claims_page.title(claims_page.CHAPTERS["stable"]) == "A stable SSIM"
 
 
@@ -316,34 +354,47 @@ def test_the_page_is_written_only_where_it_changes(tmp_path, findings):
 def test_the_filter_shows_what_is_asked_for(browser, bare):
     page = browser.new_page()
     page.set_content(bare)
-    rows = page.locator(".ssimlab-claims tbody tr:visible")
+    lines = page.locator(".ssimlab-claims details:visible")
     told = page.locator("output")
-    assert rows.count() == len(CLAIMS)
+    assert lines.count() == len(CLAIMS)
     assert told.inner_text() == f"{len(CLAIMS)} of {len(CLAIMS)} claims"
 
     page.select_option("[name=document]", "article-debug-nan")
-    assert rows.count() == COUNTS["2"]
-    assert page.locator("section:has(table) h2:visible").count() == 1
-    page.uncheck("[value=holds]")
-    page.uncheck("[value=conditional]")
-    remaining = rows.count()
+    assert lines.count() == COUNTS["2"]
+    assert page.locator("section:has(details) h2:visible").count() == 1
+    for verdict in ("holds", "conditional", "unseen"):
+        page.uncheck(f"[value={verdict}]")
+    remaining = lines.count()
     assert 0 < remaining < COUNTS["2"]
-    assert set(rows.evaluate_all("rows => rows.map(r => r.dataset.verdict)")) == {"false"}
+    assert set(lines.evaluate_all("lines => lines.map(l => l.dataset.verdict)")) == {"false"}
 
     page.select_option("[name=document]", "")
-    for verdict in ("holds", "conditional"):
+    for verdict in ("holds", "conditional", "unseen"):
         page.check(f"[value={verdict}]")
-    page.fill("[name=words]", "SIGNATURE")
-    assert rows.count() == 1
-    assert rows.get_attribute("id") == "claim-4-7"
+    page.fill("[name=words]", CLAIMS[-1].paraphrase.upper())
+    assert lines.count() == 1
+    assert lines.get_attribute("id") == f"claim-{LAST.replace('.', '-')}"
     page.close()
 
 
-def test_without_javascript_every_claim_is_shown_and_no_filter(browser, bare):
+def test_a_link_to_a_claim_opens_it(browser, bare, tmp_path):
+    path = tmp_path / "claims.html"
+    path.write_text(bare, encoding="utf8")
+    page = browser.new_page()
+    page.goto(f"{path.as_uri()}#claim-2-2")
+    assert page.locator("details[open]").get_attribute("id") == "claim-2-2"
+    page.evaluate("location.hash = '#claim-0-1'")
+    page.wait_for_selector("#claim-0-1[open]")
+    page.close()
+
+
+def test_without_javascript_every_claim_can_be_opened_and_there_is_no_filter(browser, bare):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.set_content(bare)
-    assert page.locator(".ssimlab-claims tbody tr:visible").count() == len(CLAIMS)
+    assert page.locator(".ssimlab-claims summary:visible").count() == len(CLAIMS)
+    page.locator("#claim-0-1 summary").click()
+    assert page.locator("#claim-0-1 dl:visible").count() == 1
     assert page.locator(".ssimlab-claims-filter:visible").count() == 0
     context.close()
 

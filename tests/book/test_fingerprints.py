@@ -119,7 +119,7 @@ def test_prose_runs_nothing_and_measures_nothing(again):
     [
         ("ssimlab/lab/train.py", r"import .*\btrain\b", set()),
         ("ssimlab/conformance/cases.py", r"import .*\bconformance\b", set()),
-        ("ssimlab/trace/tracer.py", r"import first_nonfinite", set()),
+        ("ssimlab/trace/tracer.py", r"import first_nonfinite", of_documents("0", "3")),
         ("ssimlab/lab/explore/explorer.js", r"from ssimlab\.lab\.explore import", set()),
         (
             "ssimlab/lab/pitfalls.py",
