@@ -696,10 +696,11 @@ def test_a_wrong_gradient_is_caught_and_named(name, solution):
     assert report.explanation
 
 
-def from_the_centers(x, y, data_range, left=(1, 1)):
+def from_the_centers(x, y, data_range, left=(1, 1), whole_means=False):
     """The gradient gathered from differences to center pixels, with U made for the means.
 
-    ``left`` says what was left in U of the parts of x and of y that do not belong there.
+    ``left`` says what was left in U of the parts of x and of y that do not belong there; with
+    ``whole_means`` the means left it, and not what lies between them and the center pixels.
     """
     m = formula.moments(x, y, Window())
     by_mean, by_square, by_product = (
@@ -708,8 +709,9 @@ def from_the_centers(x, y, data_range, left=(1, 1)):
     constant = by_mean + 2 * m.mu_x * by_square + m.mu_y * by_product
     total, (rows, columns) = torch.zeros_like(x), constant.shape[-2:]
     center = (..., slice(5, 5 + rows), slice(5, 5 + columns))
-    constant = constant - (1 - left[0]) * 2 * by_square * (m.mu_x - x[center])
-    constant = constant - (1 - left[1]) * by_product * (m.mu_y - y[center])
+    taken = (m.mu_x, m.mu_y) if whole_means else (m.mu_x - x[center], m.mu_y - y[center])
+    constant = constant - (1 - left[0]) * 2 * by_square * taken[0]
+    constant = constant - (1 - left[1]) * by_product * taken[1]
     for i, line in enumerate(Window().weights()):
         for j, weight in enumerate(line):
             at = (..., slice(i, i + rows), slice(j, j + columns))
@@ -729,6 +731,14 @@ def from_the_centers(x, y, data_range, left=(1, 1)):
         (
             "center pixels in place of means: of y",
             functools.partial(from_the_centers, left=(0, 1)),
+        ),
+        (
+            "center pixels in place of means: added",
+            functools.partial(from_the_centers, left=(2, 2)),
+        ),
+        (
+            "center pixels in place of means: whole means taken",
+            functools.partial(from_the_centers, left=(0, 0), whole_means=True),
         ),
         (
             "adjoint forgotten",
@@ -776,12 +786,15 @@ def test_a_mistake_in_the_chain_rule_and_one_in_ssim_are_both_named():
     assert report.diagnosis == "adjoint forgotten; 1 - SSIM instead of SSIM"
 
 
+SHIFTS = ("", ": of x", ": of y", ": added", ": whole means taken")
+
+
 def test_every_mistake_of_the_catalogue_is_tried_here():
     tried = {name for name, _ in WRONG_SSIMS + WRONG_GRADIENTS}
     # These have tests of their own above.
     tried |= {"wrong padding: valid", "wrong window size: 13 instead of 11"}
     tried |= {"adjoint with the wrong padding: zero"}
-    tried |= {f"center pixels in place of means{which}" for which in ("", ": of x", ": of y")}
+    tried |= {f"center pixels in place of means{which}" for which in SHIFTS}
     catalogue = ssim_mistakes.SSIM_MISTAKES + gradient_mistakes.CHAIN_RULE_MISTAKES
     untried = {mistake.name for mistake in catalogue} - tried
     assert not untried, "each needs a function in WRONG_SSIMS or WRONG_GRADIENTS that makes it"

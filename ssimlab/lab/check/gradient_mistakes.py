@@ -37,10 +37,11 @@ def _factors_inside(p):
     return p.adjoint(p.by_mean + 2 * x * p.by_mean_square + y * p.by_mean_product)
 
 
-def _centers_for_means(of_x, of_y):
+def _centers_for_means(of_x, of_y, left=lambda mean, center: mean - center):
     """Differences from the windows' center pixels, with the rest made for those from the means.
 
-    Of x, of y or of both: the other has been taken from the rest.
+    Of x, of y or of both: the other has been taken from the rest. ``left`` is what is too much in
+    the rest, for each unit of the factor.
     """
 
     def assemble(p):
@@ -48,7 +49,7 @@ def _centers_for_means(of_x, of_y):
             (n - k) // 2 for n, k in zip(p.x.shape[-2:], p.by_mean.shape[-2:], strict=True)
         )
         inside = (..., slice(rows, p.x.shape[-2] - rows), slice(columns, p.x.shape[-1] - columns))
-        shift_x, shift_y = p.moments.mu_x - p.x[inside], p.moments.mu_y - p.y[inside]
+        shift_x, shift_y = left(p.moments.mu_x, p.x[inside]), left(p.moments.mu_y, p.y[inside])
         missing = of_x * 2 * shift_x * p.by_mean_square + of_y * shift_y * p.by_mean_product
         return chain_rule(p) + p.adjoint(missing)
 
@@ -213,6 +214,18 @@ CHAIN_RULE_MISTAKES = (
             (": of x", "; the part with δx is still there", 1, 0),
             (": of y", "; the part with δy is still there", 0, 1),
         )
+    ),
+    Mistake(
+        "center pixels in place of means: added",
+        "What lies between mean and center pixel, P δx + N δy, is added to the rest. It has to "
+        "leave it: with the sign of minus.",
+        {"assemble": _centers_for_means(1, 1, lambda mean, center: 2 * (mean - center))},
+    ),
+    Mistake(
+        "center pixels in place of means: whole means taken",
+        "The means themselves, P μx + N μy, are taken from the rest. What has to leave it is what "
+        "lies between mean and center pixel, δx = μx - x_p and δy = μy - y_p.",
+        {"assemble": _centers_for_means(1, 1, lambda mean, center: -center)},
     ),
     Mistake(
         "luminance held constant",
