@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from .record import Accuracy, Machine, Record, Result, Spread, Timing
 
 NOTHING = "–"
+NBSP = "\N{NO-BREAK SPACE}"
 OWN = ("ssimlab", "one-pass form")  # not a library's
 QUICK = (
     "**These numbers are of a quick run,** few rounds in one process, which shows that all works. "
@@ -23,6 +24,10 @@ SHORT = (
     "left of the gradient. Offsets are in data ranges; pixels within theirs have none, and on "
     "these photographs all of these serve there. The second row is ssimlab without the extra "
     "`kernels`, in torch's own operations; the third is E[x²] - μ² in them."
+)
+WITHOUT = (
+    "Without the extra `kernels` others are faster on this CPU, at so many sizes; on a GPU another "
+    "kernel takes its place, and no time of it is recorded:"
 )
 CONVERSION = (
     "Of bytes, ssimlab's time includes their conversion to floats, and blazediff-ssim's does not "
@@ -114,7 +119,7 @@ def nearest(timings: Sequence[Timing]) -> list[str]:
     ratio, name, where = min(least)
     ahead = sum(ratio < 1 for ratio, _, _ in least)
     told = f"**{number(ratio)}**" if ratio < 1 else number(ratio)
-    return [name, where, told, f"{ahead} of {len(timings)} sizes"]
+    return [name, where, told, share(ahead, len(timings))]
 
 
 def of_libraries(timing: Timing) -> dict[str, float]:
@@ -156,25 +161,22 @@ def eager(record: Record) -> str:
     ssim = [t for t in shown(record, "ssim") if t["threads"] == threads]
     both = [t for t in ssim if t["backward"]]
     settings = {
-        "forward and backward": both,
-        "so, when set up for speed": shown(record, "tuned"),
-        "all held to AVX2": shown(record, "ssim", "avx2"),
+        "forward + backward": both,
+        "forward + backward, others set up for speed": shown(record, "tuned"),
+        "forward + backward, all held to AVX2": shown(record, "ssim", "avx2"),
         "forward alone": [t for t in ssim if not t["backward"]],
     }
-    told = [
-        f"{setting}, {', '.join(f'{name} at {k} of {len(timings)} sizes' for name, k in found)}"
-        for setting, timings in settings.items()
-        if (found := ahead_of_eager(timings, both))
+    ahead = {name: ahead_of_eager(timings, both) for name, timings in settings.items()}
+    libraries = list(dict.fromkeys(name for found in ahead.values() for name in found))
+    rows = [
+        [setting, *(share(found.get(name, 0), len(settings[setting])) for name in libraries)]
+        for setting, found in ahead.items()
+        if found
     ]
-    return (
-        f"Without the extra `kernels` others are faster on this CPU: {'; '.join(told)}. On a GPU "
-        "another kernel takes its place, and no time of it is recorded."
-        if told
-        else ""
-    )
+    return paragraphs(WITHOUT, table(["ahead of the eager form", *libraries], rows)) if rows else ""
 
 
-def ahead_of_eager(timings: Sequence[Timing], both: Sequence[Timing]) -> list[tuple[str, int]]:
+def ahead_of_eager(timings: Sequence[Timing], both: Sequence[Timing]) -> dict[str, int]:
     """Libraries that are faster than ssimlab's eager form, and at how many sizes, however set up.
 
     Where it took no part itself its time beside the kernel's is that of ``both``.
@@ -190,7 +192,12 @@ def ahead_of_eager(timings: Sequence[Timing], both: Sequence[Timing]) -> list[tu
         for library, ratio in least.items():
             if own and own["ratio"] and ratio < own["ratio"]["median"]:
                 ahead[library] = ahead.get(library, 0) + 1
-    return list(ahead.items())
+    return ahead
+
+
+def share(ahead: int, of: int) -> str:
+    """At how many sizes: no size, 2 of 3 sizes, every size."""
+    return "no size" if ahead == 0 else "every size" if ahead == of else f"{ahead} of {of} sizes"
 
 
 def paragraphs(*texts: str) -> str:
@@ -273,10 +280,10 @@ def ratio(timing: Timing, name: str, quartiles: bool = True) -> str:
     """How many times as long a candidate takes; of ssimlab itself the milliseconds."""
     found = result(timing, name)
     if found and found["ms"] and found is timing["results"][0]:
-        return number(found["ms"]["median"]) + " ms"
+        return number(found["ms"]["median"]) + f"{NBSP}ms"
     if found is None or found["ratio"] is None:
         return NOTHING
-    return spread(found["ratio"]) if quartiles else f"× {number(found['ratio']['median'])}"
+    return spread(found["ratio"]) if quartiles else f"×{NBSP}{number(found['ratio']['median'])}"
 
 
 def errors(accuracy: Sequence[Accuracy], name: str, of: str) -> str:
@@ -399,10 +406,10 @@ def title(timing: Timing) -> str:
 
 
 def size(shape: Sequence[int]) -> str:
-    """8 × 3 × 256²."""
+    """8 × 3 × 256², which no line break parts."""
     *planes, height, width = shape
     image = [f"{height}²"] if height == width else [str(height), str(width)]
-    return " × ".join([*map(str, planes), *image])
+    return f"{NBSP}×{NBSP}".join([*map(str, planes), *image])
 
 
 def spread(of: Spread) -> str:
