@@ -186,8 +186,14 @@ def check_pair(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> Non
             "crop, resize or expand one of them; nothing is broadcast"
         )
     if x.dtype != y.dtype:
+        narrow = [name for name, v in zip(names, (x, y), strict=True) if v.dtype.itemsize < 4]
         raise TypeError(
-            f"{both} must have the same dtype, not {x.dtype} and {y.dtype}: convert one of them"
+            f"{both} must have the same dtype, not {x.dtype} and {y.dtype}: "
+            + (
+                f"pass {narrow[0]}.float(), as one does with a network's output under autocast"
+                if narrow
+                else "convert one of them"
+            )
         )
     if x.device != y.device:
         raise ValueError(
