@@ -95,13 +95,13 @@ class Limits(TypedDict):
     """What the machine can do, and what ssimlab reaches of it, with so many threads."""
 
     threads: int
-    ginstructions_per_s: float  # multiply-adds, each number of a vector counted
+    goperations_per_s: float  # multiply-adds, each number of a vector counted
     gb_per_s: float
-    instructions_per_pixel: float
+    operations_per_pixel: float
     bytes_per_pixel: float
     ms: float  # forward and backward at ``shape``
     shape: list[int]
-    share_of_instructions: float
+    share_of_operations: float
     share_of_bandwidth: float
 
 

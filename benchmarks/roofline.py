@@ -23,7 +23,7 @@ def run(quick: bool) -> dict[str, Any]:
     shape = BATCH if quick else FULL_HD
     x, y = images(Task("ssim", shape))
     call = call_of(SSIM[0], x, y, backward=True)
-    instructions = roofline.instructions(Window().taps)
+    operations = roofline.operations(Window().taps)
     found: list[Limits] = []
     for threads in sorted({1, torch.get_num_threads()}):
         torch.set_num_threads(threads)
@@ -33,13 +33,13 @@ def run(quick: bool) -> dict[str, Any]:
         found.append(
             Limits(
                 threads=threads,
-                ginstructions_per_s=peaks.instructions / 1e9,
+                goperations_per_s=peaks.operations / 1e9,
                 gb_per_s=peaks.bytes / 1e9,
-                instructions_per_pixel=instructions,
+                operations_per_pixel=operations,
                 bytes_per_pixel=BYTES_PER_PIXEL,
                 ms=ms,
                 shape=list(shape),
-                share_of_instructions=instructions * each_second / peaks.instructions,
+                share_of_operations=operations * each_second / peaks.operations,
                 share_of_bandwidth=BYTES_PER_PIXEL * each_second / peaks.bytes,
             )
         )

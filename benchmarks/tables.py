@@ -18,12 +18,18 @@ QUICK = (
     "`make bench` measures."
 )
 SHORT = (
-    "Forward and backward on a CPU, with the gradient by one image: milliseconds in the first "
-    "row, and in every other how many times as long it takes (× 10 is ten times as long), the "
-    "median of many rounds. Errors are medians over photographs and relative; above 1 nothing is "
-    "left of the gradient. Offsets are in data ranges; pixels within theirs have none, and on "
-    "these photographs all of these serve there. The second row is ssimlab without the extra "
-    "`kernels`, in torch's own operations; the third is E[x²] - μ² in them."
+    "Forward and backward on {threads} threads of a CPU, with the gradient by one image: "
+    "milliseconds in the first row, and in every other how many times as long it takes (× 10 is "
+    "ten times as long), the median of many rounds. Errors are relative, medians over photographs; "
+    "above 1 nothing is left of the gradient. Offsets are in data ranges; pixels within theirs "
+    "have none, and on these photographs all of these serve there. The second row is ssimlab "
+    "without the extra `kernels`, in torch's own operations; the third is E[x²] - μ² in them."
+)
+NEAREST = (
+    "Who comes nearest, or is ahead (bold). frame-analytics has a kernel of its own for the pass "
+    "forward; its gradient is made by torch from whole images. Second derivatives are those of "
+    "ssimlab's eager form. fast-ssim and blazediff-ssim score bytes and have no gradient. Set up "
+    "for speed is with channels last, compiled by torch.compile, or both."
 )
 WITHOUT = (
     "Without the extra `kernels` others are faster on this CPU, at so many sizes; on a GPU another "
@@ -71,8 +77,8 @@ def page(record: Record, opening: str, closing: str) -> str:
     return paragraphs(
         QUICK if record["quick"] else "",
         main_table(record, backward=True, quartiles=False),
-        SHORT,
-        nearest_table(record),
+        SHORT.format(threads=record["machine"]["threads"]),
+        *([NEAREST, near] if (near := nearest_table(record)) else []),
         eager(record),
         costs(record),
         opening,
@@ -196,8 +202,10 @@ def ahead_of_eager(timings: Sequence[Timing], both: Sequence[Timing]) -> dict[st
 
 
 def share(ahead: int, of: int) -> str:
-    """At how many sizes: no size, 2 of 3 sizes, every size."""
-    return "no size" if ahead == 0 else "every size" if ahead == of else f"{ahead} of {of} sizes"
+    """At how many sizes: no size of 3, 1 size of 3, all 3 sizes, the one size."""
+    if ahead == of:
+        return "the one size" if of == 1 else f"all {of} sizes"
+    return f"{ahead or 'no'} {'sizes' if ahead > 1 else 'size'} of {of}"
 
 
 def paragraphs(*texts: str) -> str:
@@ -221,7 +229,7 @@ def main_table(record: Record, backward: bool, quartiles: bool = True) -> str:
         [
             name,
             *(ratio(t, name, quartiles) for t in timings),
-            errors(record["accuracy"], name, what),
+            errors(record["accuracy"], name, what, worst=quartiles),
         ]
         for name in names(timings)
     ]
@@ -247,13 +255,13 @@ def sizes_table(record: Record) -> str:
 
 def limits_table(record: Record) -> str:
     """What the machine can do, and the share reached."""
-    heads = ["threads", "10⁹ instructions/s", "GB/s", "share of each"]
+    heads = ["threads", "10⁹ operations/s", "GB/s", "share of each"]
     rows = [
         [
             str(each["threads"]),
-            f"{each['ginstructions_per_s']:.0f}",
+            f"{each['goperations_per_s']:.0f}",
             f"{each['gb_per_s']:.0f}",
-            f"{each['share_of_instructions']:.0%} · {each['share_of_bandwidth']:.0%}",
+            f"{each['share_of_operations']:.0%} · {each['share_of_bandwidth']:.0%}",
         ]
         for each in record["limits"]
     ]
@@ -286,13 +294,18 @@ def ratio(timing: Timing, name: str, quartiles: bool = True) -> str:
     return spread(found["ratio"]) if quartiles else f"×{NBSP}{number(found['ratio']['median'])}"
 
 
-def errors(accuracy: Sequence[Accuracy], name: str, of: str) -> str:
-    """The median errors at each offset, as 2e-8 · 4e-8."""
-    found = [a for a in accuracy if a["name"] == name]
-    values = [a["score"] if of == "score" else a["gradient"] for a in found]
-    if not any(value is not None for value in values):
-        return NOTHING
-    return " · ".join(NOTHING if value is None else magnitude(value) for value in values)
+def errors(accuracy: Sequence[Accuracy], name: str, of: str, worst: bool = False) -> str:
+    """The median errors at each offset, as 2e-8 · 4e-8; the worst in brackets if asked for."""
+    told: list[str] = []
+    for each in accuracy:
+        if each["name"] == name:
+            if of == "score":
+                median, largest = each["score"], each["worst_score"]
+            else:
+                median, largest = each["gradient"], each["worst_gradient"]
+            also = f" [{magnitude(largest)}]" if worst and largest is not None else ""
+            told.append(NOTHING if median is None else magnitude(median) + also)
+    return NOTHING if {*told} <= {NOTHING} else " · ".join(told)
 
 
 def memory(record: Record, name: str) -> str:
@@ -317,7 +330,8 @@ def reading(record: Record) -> str:
     if record["accuracy"]:
         text += (
             "Errors are medians over photographs with noise, blurred and brightened, against "
-            "float64: absolute for the score, relative for the gradient. "
+            "float64, with the worst in brackets: absolute for the score, relative for the "
+            "gradient. "
         )
     if shape:
         text += f"Peak memory of these calls is beyond the two images, in images of {size(shape)}. "

@@ -235,28 +235,32 @@ def spreads(
     return figure
 
 
-def roof(
-    instructions: float, bandwidth: float, points: Mapping[str, tuple[float, float]]
-) -> Figure:
+def roof(operations: float, bandwidth: float, points: Mapping[str, tuple[float, float]]) -> Figure:
     """A roofline: what the machine's two peaks allow, and where some computations stand.
 
     Args:
-        instructions: of the machine, 10⁹ in a second.
+        operations: of the machine, 10⁹ in a second.
         bandwidth: of its memory, 10⁹ bytes in a second.
-        points: name -> (instructions for each byte, 10⁹ instructions in a second).
+        points: name -> (operations for each byte, 10⁹ operations in a second).
     """
-    ridge = instructions / bandwidth
+    ridge = operations / bandwidth
     left = min([ridge / 4, *(x / 2 for x, _ in points.values())])
     right = max([ridge * 4, *(2 * x for x, _ in points.values())])
     with styled() as plt:
         figure, axis = plt.subplots(figsize=(WIDTH, 2.9))
-        axis.plot([left, ridge, right], [left * bandwidth, *[instructions] * 2], color="#555555")
+        axis.plot([left, ridge, right], [left * bandwidth, *[operations] * 2], color="#555555")
         for (name, (x, y)), color in zip(points.items(), COLORS, strict=False):
-            axis.plot([x, x], [y, min(instructions, x * bandwidth)], ":", color=color, linewidth=1)
+            axis.plot([x, x], [y, min(operations, x * bandwidth)], ":", color=color, linewidth=1)
             axis.plot([x], [y], "o", color=color, markersize=8, label=name)
         axis.legend(loc="lower right")
         axis.set(xscale="log", yscale="log", xlim=(left, right))
-        axis.set(xlabel="instructions for each byte", ylabel="10⁹ instructions a second")
+        axis.set(xlabel="operations for each byte", ylabel="10⁹ operations a second")
+        for name, at, height in (
+            ("memory", (left * ridge) ** 0.5, (left * ridge) ** 0.5 * bandwidth),
+            ("arithmetic", (ridge * right) ** 0.5, operations),
+        ):
+            axis.annotate(name, (at, height), (0, 5), textcoords="offset points", ha="right",
+                          fontsize=9, color="#555555")  # fmt: skip
         _plain_ticks(axis.xaxis)
         _plain_ticks(axis.yaxis)
         plt.close(figure)

@@ -1,9 +1,9 @@
 """The numbers of a machine that bound what a kernel can reach, and the kernel's own.
 
-The cores execute so many arithmetic instructions in a second, each for a whole vector of pixels,
-and so many bytes come from memory; what needs so many of either cannot be faster than the slower
-of the two allows. The peaks are measured by small loops, compiled as the kernel is. The kernel's
-instructions are counted by running its own loops on numbers that count. Source: Williams, Waterman
+The cores do so many arithmetic operations in a second, those in a vector counted one by one, and
+so many bytes come from memory; what needs so many of either cannot be faster than the slower of
+the two allows. The peaks are measured by small loops, compiled as the kernel is. The kernel's
+operations are counted by running its own loops on numbers that count. Source: Williams, Waterman
 and Patterson (2009).
 """
 
@@ -19,13 +19,13 @@ import torch
 
 from .._extras import extra
 
-STEPS = 32  # instructions for each load and store
+STEPS = 32  # operations for each load and store
 
 
 class Peaks(NamedTuple):
     """What the machine reached with all threads together, float32."""
 
-    instructions: float  # multiply-adds or sums in a second, each number of a vector counted
+    operations: float  # multiply-adds or sums in a second, each number of a vector counted
     bytes: float  # to and from memory in a second
 
 
@@ -64,13 +64,13 @@ def peaks(threads: int | None = None, *, repeats: int = 5) -> Peaks:
     )
 
 
-def instructions(taps: Sequence[float], *, gradient: bool = True) -> float:
-    """Arithmetic instructions of the CPU kernel for a pixel.
+def operations(taps: Sequence[float], *, gradient: bool = True) -> float:
+    """Arithmetic operations of the CPU kernel for a pixel.
 
-    A product and the sum that takes it up are one instruction, as the compiler has it. Not counted
-    are loading and storing, what is computed twice where tiles overlap or beyond an image's edge,
-    and of the two ways to compute a map value the one that a window does not take. Every pixel is
-    taken to have a window of its own.
+    A product and the sum that takes it up are one operation, as they are one instruction. Not
+    counted are loading and storing, what is computed twice where tiles overlap or beyond an
+    image's edge, and of the two ways to compute a map value the one that a window does not take.
+    Every pixel is taken to have a window of its own.
 
     Args:
         taps: the window's weights along one dimension.
@@ -127,7 +127,7 @@ class _Counted:
 
     def _sum(self, other: Any, value: float) -> _Counted:
         for part, rest in ((self, other), (other, self)):
-            if getattr(part, "product", False):  # that instruction now adds as well
+            if getattr(part, "product", False):  # that operation now adds as well
                 part.product, part.taken_up = False, True
                 self.count[0] += _used(rest)
                 return _Counted(value, self.count)
@@ -175,7 +175,7 @@ def _value(number: Any) -> float:
 
 
 def _loops() -> tuple[Any, Any]:
-    """Loops with STEPS instructions for each number: multiply-adds, and half of them sums."""
+    """Loops with STEPS operations for each number: multiply-adds, and half of them sums."""
     with extra("kernels"):
         from numba import njit
 

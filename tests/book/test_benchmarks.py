@@ -271,7 +271,7 @@ def test_a_table_has_ratios_errors_and_memory_in_one_row(small):
     assert tables.main_table(small, backward=False) == ""
     small["timings"][0]["backward"] = False
     rows = tables.main_table(small, backward=False).splitlines()
-    assert rows[-1] == "| slow | 3.0 [2.0–4.5] | 1e-6 · 1e-6 |"
+    assert rows[-1] == "| slow | 3.0 [2.0–4.5] | 1e-6 [3e-6] · 1e-6 [3e-6] |"
 
 
 def test_under_the_table_stands_what_it_costs_and_where(small):
@@ -295,7 +295,7 @@ def test_the_other_tables_are_of_the_record_too(small):
 
 def test_who_comes_nearest_or_is_ahead_is_told_for_each_setting(small):
     both, one_thread = small["timings"]
-    row = f"slow | {SIZE} | 3.0 | no size |"
+    row = f"slow | {SIZE} | 3.0 | no size of 1 |"
     assert tables.nearest_table(small).splitlines()[2:] == [
         f"| forward + backward | {row}",
         f"| forward + backward, one thread | {row}",
@@ -304,7 +304,7 @@ def test_who_comes_nearest_or_is_ahead_is_told_for_each_setting(small):
     tuned = one_thread | {"kind": "tuned", "threads": 2}
     small["timings"] = [both | {"results": [*ours, one("fast", AHEAD)]}, tuned]
     assert tables.nearest_table(small).splitlines()[2:] == [
-        f"| forward + backward | fast | {SIZE} | **0.50** | every size |",
+        f"| forward + backward | fast | {SIZE} | **0.50** | the one size |",
         f"| forward + backward, others set up for speed | {row}",
     ]
     small["timings"] = [both | {"results": ours}]  # ssimlab's own forms are no library's
@@ -317,6 +317,13 @@ def test_others_held_to_avx2_stand_beside_ssimlab_with_all_it_has(small):
     small["timings"].append(narrow)
     (beside,) = tables.others_with_avx2(small)
     assert beside["results"][1]["ratio"] == {"low": 2.0, "median": 4.0, "high": 6.0}
+
+
+def test_a_share_of_sizes_is_told_in_words():
+    assert [tables.share(k, 3) for k in range(4)] == [
+        "no size of 3", "1 size of 3", "2 sizes of 3", "all 3 sizes",
+    ]  # fmt: skip
+    assert [tables.share(k, 1) for k in range(2)] == ["no size of 1", "the one size"]
 
 
 def test_what_raised_an_error_is_told(small):
@@ -338,8 +345,8 @@ def test_who_is_faster_than_ssimlab_without_its_kernel_is_told(small):
     assert tables.eager(small).splitlines()[2:] == [
         "| ahead of the eager form | fast | slow |",
         "|---|--:|--:|",
-        "| forward + backward | 1 of 2 sizes | no size |",
-        "| forward + backward, others set up for speed | no size | every size |",
+        "| forward + backward | 1 size of 2 | no size of 2 |",
+        "| forward + backward, others set up for speed | no size of 1 | the one size |",
     ]
 
 

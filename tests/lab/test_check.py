@@ -73,15 +73,24 @@ def quotients(x, y, data_range):
     return (2 * mx * my + c1) / (mx**2 + my**2 + c1), (2 * vxy + c2) / (vx + vy + c2)
 
 
-def in_two_passes(average):
+def blur_columns(v):
+    return torch.tensordot(v.unfold(-2, 11, 1), bell(), dims=([-1], [0]))
+
+
+def in_two_passes(average, slip=None):
     """Rows first, then columns; ``average`` makes of the rows' covariances those of the windows."""
 
     def along(v, dim):
         return torch.tensordot(v.unfold(dim, 11, 1), bell(), dims=([-1], [0]))
 
     def covariance(a, b):
-        own = along(a * b, -1) - along(a, -1) * along(b, -1)
         rows = along(a, -1), along(b, -1)
+        own = along(a * b, -1) - rows[0] * rows[1]
+        from_centers = rows[0] - a[..., 5:-5], rows[1] - b[..., 5:-5]
+        if slip == "product of means left out":
+            own = own + from_centers[0] * from_centers[1]
+        if slip == "centers left out":
+            rows = from_centers
         means = along(rows[0], -2), along(rows[1], -2)
         return along(rows[0] * rows[1], -2) - means[0] * means[1] + average(own)
 
@@ -448,6 +457,14 @@ WRONG_SSIMS = [
     ),
     ("covariances within the rows forgotten", in_two_passes(lambda own: 0 * own[..., 5:-5, :])),
     ("covariances within the center row alone", in_two_passes(lambda own: own[..., 5:-5, :])),
+    (
+        "second moments about the rows' center pixels in place of covariances",
+        in_two_passes(blur_columns, "product of means left out"),
+    ),
+    (
+        "rows' means without their center pixels",
+        in_two_passes(blur_columns, "centers left out"),
+    ),
     ("C3 = C2", three_factors),
     ("map clamped at zero", of_map(lambda s, x: s.clamp(0, 1).mean())),
     ("sum instead of mean", of_map(lambda s, x: s.sum())),

@@ -58,8 +58,12 @@ def _raw_second_moments(m, *_):
     )
 
 
-def _in_two_passes(own):
-    """Moments that average the covariances of the rows as ``own`` does: (theirs, window)."""
+def _in_two_passes(own, pixels=True):
+    """Moments by rows and then columns, as someone makes them who has not understood it.
+
+    ``own`` gives the rows' part from their second moments about the center pixel, the products of
+    their means there, and the taps; without ``pixels`` the means stay relative to that pixel.
+    """
 
     def moments(m, window, x, y):
         taps = torch.tensor(window.taps, dtype=x.dtype)
@@ -68,9 +72,13 @@ def _in_two_passes(own):
 
         def covariance(a, b):
             rows = [v.unfold(-1, window.size, 1) for v in (a, b)]
-            mean_a, mean_b = (v @ taps for v in rows)
-            inner = own((rows[0] * rows[1]) @ taps - mean_a * mean_b, window)
-            columns = [v.unfold(-2, window.size, 1) for v in (mean_a, mean_b)]
+            centers = [row[..., window.radius] for row in rows]
+            rows = [row - center[..., None] for row, center in zip(rows, centers, strict=True)]
+            means = [row @ taps for row in rows]
+            inner = own((rows[0] * rows[1]) @ taps, means[0] * means[1], taps)
+            if pixels:
+                means = [mean + center for mean, center in zip(means, centers, strict=True)]
+            columns = [v.unfold(-2, window.size, 1) for v in means]
             outer = (columns[0] * columns[1]) @ taps - (columns[0] @ taps) * (columns[1] @ taps)
             return (outer + inner).reshape(m.mu_x.shape)
 
@@ -81,8 +89,20 @@ def _in_two_passes(own):
     return moments
 
 
-def _center_row(inner, window):
-    return inner[..., window.radius : inner.shape[-2] - window.radius, :]
+def _no_rows(second, product, taps):
+    return 0.0
+
+
+def _center_row(second, product, taps):
+    return (second - product).unfold(-2, len(taps), 1)[..., len(taps) // 2]
+
+
+def _all_rows(second, product, taps):
+    return (second - product).unfold(-2, len(taps), 1) @ taps
+
+
+def _rows_about_their_centers(second, product, taps):
+    return second.unfold(-2, len(taps), 1) @ taps
 
 
 def _luminance_below(m, c):
@@ -275,13 +295,25 @@ SSIM_MISTAKES = (
         "covariances within the rows forgotten",
         "In two passes a variance is the variance of the rows' means and the mean of the rows' own "
         "variances, and so is the covariance; the second part is missing.",
-        {"moments": _in_two_passes(lambda inner, window: 0.0)},
+        {"moments": _in_two_passes(_no_rows)},
     ),
     Mistake(
         "covariances within the center row alone",
         "In two passes the rows' own variances and covariances are averaged down the columns with "
         "the window's weights; yours are those of the center row.",
         {"moments": _in_two_passes(_center_row)},
+    ),
+    Mistake(
+        "second moments about the rows' center pixels in place of covariances",
+        "What is summed about a center pixel is a covariance once the product of the two means, "
+        "as seen from that pixel, is subtracted; in the rows it is not.",
+        {"moments": _in_two_passes(_rows_about_their_centers)},
+    ),
+    Mistake(
+        "rows' means without their center pixels",
+        "Down the columns the rows' whole means vary; yours are measured from each row's center "
+        "pixel, and those pixels differ from row to row.",
+        {"moments": _in_two_passes(_all_rows, pixels=False)},
     ),
     *_paddings(),
     Mistake(
